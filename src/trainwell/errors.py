@@ -1,0 +1,72 @@
+"""What trainwell raises, and how a message is built.
+
+    TrainwellError
+    ├── UserError        the user's mistake: exit code 2, one message, no traceback
+    │   ├── DataError    a file, row or column that cannot be used
+    │   └── RecipeError  a recipe that cannot be used; lists every mistake at once
+    └── Interrupted      Ctrl-C; what was finished is saved, exit code 130
+
+A message has four parts: where (file, row, column, option), what was expected, what was got,
+and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TrainwellError(Exception):
+    """The base of everything raised on purpose."""
+
+
+class UserError(TrainwellError):
+    """A mistake the user can mend; the message says where, what was got and what to do.
+
+    >>> str(UserError("data.csv, line 17", 'expected a number, got "n/a"', "Remove the row."))
+    'data.csv, line 17: expected a number, got "n/a". Remove the row.'
+    """
+
+    def __init__(self, where: str, problem: str, todo: str = "") -> None:
+        self.where, self.problem, self.todo = where, problem, todo
+        text = f"{where}: {problem.rstrip('.')}." if where else f"{problem.rstrip('.')}."
+        super().__init__(f"{text} {todo}".strip())
+
+
+class DataError(UserError):
+    """Data that cannot be read or cannot be trained on."""
+
+
+class RecipeError(UserError):
+    """One or more mistakes in a recipe, all reported at once.
+
+    >>> print(RecipeError("recipe.toml", ["lr must be > 0, got -1", 'no field "epoch"']))
+    recipe.toml: 2 mistakes:
+      - lr must be > 0, got -1
+      - no field "epoch"
+    """
+
+    def __init__(self, where: str, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        lines = "\n".join(f"  - {m}" for m in self.mistakes)
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__(where, "", "")
+        self.args = (f"{where}: {count}:\n{lines}",)
+
+
+class Interrupted(TrainwellError):
+    """The user pressed Ctrl-C; the message says what was saved."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The nearest right word and the list of choices, as one sentence.
+
+    >>> did_you_mean("StepDecy", ["Constant", "StepDecay"])
+    'Did you mean "StepDecay"? Choices: Constant, StepDecay.'
+    """
+    listed = list(choices)
+    lower = {c.lower(): c for c in listed}
+    near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
+    hint = f'Did you mean "{lower[near[0]]}"? ' if near else ""
+    shown = ", ".join(listed[:30]) + (", ..." if len(listed) > 30 else "")
+    return f"{hint}Choices: {shown}."

@@ -1,0 +1,178 @@
+"""Layers in front of the network: from the data's own type to what the first weights see.
+
+They are part of the saved model, so that predictions start from raw rows, pictures and clips.
+All state lies in buffers: it is saved with the weights and never trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+UNSEEN = -1  # position of a category that training rows hardly show
+
+
+class Scale(nn.Module):
+    """x to (x - mean) · factor, in the mean's precision, result float32."""
+
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, mean: Tensor, factor: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("factor", factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, ...) to the same."""
+        return (x - self.mean).float() * self.factor
+
+
+class Bytes(nn.Module):
+    """Pictures in uint8 to float32 in [0, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, C, H, W) to the same."""
+        return x.float().div(255.0)
+
+
+class Pcm(nn.Module):
+    """Clips in int16 to float32 in [-1, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, T) to the same."""
+        return x.float().div(32768.0)
+
+
+class TableEncoder(nn.Module):
+    """Numbers, codes and missing values of a table to a float matrix.
+
+    A number stays, missing ones become the training median, and the columns `indicated` get an
+    indicator column (1 = missing). A category becomes one column per level; a missing level, and
+    one seen in fewer than `RARE` training rows, is all zeros.
+    Shapes: (B, D) with NaN for missing to (B, D'), D' = numbers + indicators + levels. D' does not
+    depend on which rows train, so that the networks of all folds have one shape.
+    """
+
+    RARE = 3  # rows: below that a level's weight would be learned from next to nothing
+
+    numbers: Tensor  # (n,) columns of numbers
+    medians: Tensor  # (n,) values for missing cells
+    indicated: Tensor  # (m,) columns with an indicator
+    categories: Tensor  # (q,) columns of codes
+    positions: Tensor  # (q, L) output position of each code, UNSEEN where none
+    width: int  # one-hot columns
+
+    def __init__(
+        self,
+        numbers: Tensor,
+        medians: Tensor,
+        indicated: Tensor,
+        categories: Tensor,
+        positions: Tensor,
+        width: int,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("numbers", numbers)
+        self.register_buffer("medians", medians)
+        self.register_buffer("indicated", indicated)
+        self.register_buffer("categories", categories)
+        self.register_buffer("positions", positions)
+
+    @classmethod
+    def fit(cls, x: Tensor, levels: Iterable[int], indicated: Iterable[int]) -> TableEncoder:
+        """From training rows (N, D), levels per column (0: a number) and indicator columns."""
+        counts = list(levels)
+        numbers = [j for j, count in enumerate(counts) if not count]
+        known = [x[~x[:, j].isnan(), j] for j in numbers]
+        medians = [k.median().item() if len(k) else 0.0 for k in known]
+        categories = [j for j, count in enumerate(counts) if count]
+        positions = torch.full((len(categories), max([1, *counts])), UNSEEN)
+        start = 0
+        for row, j in enumerate(categories):
+            codes = x[~x[:, j].isnan(), j].long()
+            frequent = (torch.bincount(codes, minlength=counts[j]) >= cls.RARE).nonzero()[:, 0]
+            positions[row, frequent] = start + frequent
+            start += counts[j]
+        return cls(
+            torch.tensor(numbers, dtype=torch.long),
+            torch.tensor(medians, dtype=x.dtype),
+            torch.tensor(list(indicated), dtype=torch.long),
+            torch.tensor(categories, dtype=torch.long),
+            positions,
+            start,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, D) to (B, D')."""
+        values = x[:, self.numbers]
+        parts = [torch.where(values.isnan(), self.medians, values)]
+        if len(self.indicated):
+            parts.append(x[:, self.indicated].isnan().to(x.dtype))
+        if len(self.categories):
+            codes = x[:, self.categories]
+            level = codes.nan_to_num(0).long().clamp(0, self.positions.shape[1] - 1)
+            place = self.positions.gather(1, level.T).T  # (B, q)
+            place = place.masked_fill(codes.isnan(), UNSEEN)
+            hot = x.new_zeros(len(x), self.width + 1)  # the last column collects what is unseen
+            parts.append(hot.scatter_(1, place % (self.width + 1), 1.0)[:, : self.width])
+        return torch.cat(parts, dim=1)
+
+
+class LogMelLayer(nn.Module):
+    """Waveform (B, T) to log-mel spectrogram (B, bands, frames); see techniques.LogMel."""
+
+    filters: Tensor  # (bands, n_fft // 2 + 1)
+    taper: Tensor  # (window,)
+    FLOOR = 1e-10
+
+    def __init__(
+        self, rate: int, bands: int, window: float, hop: float, low: float, range_db: float
+    ) -> None:
+        super().__init__()
+        self.window, self.hop = max(4, round(window * rate)), max(1, round(hop * rate))
+        self.n_fft = 1 << (self.window - 1).bit_length()
+        self.range_db = range_db
+        self.register_buffer("taper", torch.hann_window(self.window))
+        self.register_buffer("filters", mel_filters(rate, self.n_fft, bands, low))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, T) to (B, bands, 1 + T // hop)."""
+        spectrum = torch.stft(
+            x,
+            self.n_fft,
+            self.hop,
+            self.window,
+            self.taper,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        decibel = 10 * (self.filters @ power + self.FLOOR).log10()
+        decibel = decibel - decibel.amax(dim=(1, 2), keepdim=True)
+        return decibel.clamp(min=-self.range_db)
+
+
+def mel_filters(rate: int, n_fft: int, bands: int, low: float) -> Tensor:
+    """Triangular filters (bands, n_fft // 2 + 1), equally spaced in mel from `low` to rate / 2."""
+
+    def mel(hertz: Tensor) -> Tensor:
+        return 2595 * torch.log10(1 + hertz / 700)
+
+    edges_mel = torch.linspace(
+        float(mel(torch.tensor(low))), float(mel(torch.tensor(rate / 2))), bands + 2
+    )
+    edges = 700 * (10 ** (edges_mel / 2595) - 1)
+    bins = torch.linspace(0, rate / 2, n_fft // 2 + 1)
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    # A narrow band may fall between two frequencies of the transform; it then takes the nearest.
+    nearest = (bins[None] - edges[1:-1, None]).abs().argmin(dim=1)
+    empty = triangles.sum(dim=1) == 0
+    triangles[empty, nearest[empty]] = 1.0
+    return triangles

@@ -1,0 +1,1 @@
+"""Networks: each model builds a plain torch `nn.Sequential` for one example's shape."""

@@ -1,0 +1,1 @@
+"""Optimisers: pure update rules on stacked parameters."""
