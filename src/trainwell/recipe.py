@@ -203,6 +203,15 @@ def _epochs(rows: int, batch: int, steps: int, least: int, most: int) -> int:
 
 
 __all__ = [
+    "Cnn",
+    "CrossEntropy",
+    "Dropout",
+    "He",
+    "L2",
+    "Linear",
+    "LogMel",
+    "Mlp",
+    "Standardize",
     "Adam",
     "Model",
     "Momentum",

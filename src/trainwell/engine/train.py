@@ -33,6 +33,7 @@ class EpochScore:
     train_accuracy: float
     val_loss: float
     val_accuracy: float
+    val_error: float  # standard error of val_loss over the validation rows
 
 
 def train(population: Population) -> Iterator[list[EpochScore]]:
@@ -107,24 +108,29 @@ def _rates(lr: float | None, schedule: object, epoch: int, epochs: int, steps: i
 
 def score_epoch(population: Population, lrs: list[float]) -> list[EpochScore]:
     """Clean scores of all members on their validation rows and on a sample of training rows."""
-    train_loss, train_accuracy = evaluate(population, *population.train_sample)
-    val_loss, val_accuracy = evaluate(population, *population.validation)
+    train_loss, train_accuracy, _ = evaluate(population, *population.train_sample)
+    val_loss, val_accuracy, val_error = evaluate(population, *population.validation)
+    columns = (train_loss, train_accuracy, val_loss, val_accuracy, val_error)
     return [
-        EpochScore(i, population.epochs, lrs[k], *(float(v[k]) for v in values))
+        EpochScore(i, population.epochs, lrs[k], *(float(c[k]) for c in columns))
         for k, i in enumerate(population.ids)
-        for values in [(train_loss, train_accuracy, val_loss, val_accuracy)]
     ]
 
 
-def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean log loss (K,) and accuracy (K,) on rows (K, V) where mask (K, V) is True."""
+def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean log loss, accuracy and standard error of the loss, each (K,), over rows (K, V).
+
+    Only rows where mask (K, V) is True count.
+    """
     logits = predict_logits(population, rows)
     labels, count = population.labels[rows], mask.sum(dim=1)
     each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     # where, not a product: rows that only fill up the matrix may hold anything, also NaN.
-    loss = torch.where(mask, each.view_as(labels), 0.0).sum(dim=1) / count
+    each = torch.where(mask, each.view_as(labels), 0.0)
+    loss = each.sum(dim=1) / count
+    spread = (each.square().sum(dim=1) / count - loss.square()).clamp(min=0)
     right = (logits.argmax(dim=2) == labels) & mask
-    return loss, right.sum(dim=1) / count
+    return loss, right.sum(dim=1) / count, (spread / count).sqrt()
 
 
 @torch.no_grad()

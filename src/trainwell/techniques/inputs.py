@@ -6,7 +6,8 @@ All state lies in buffers: it is saved with the weights and never trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,6 +134,7 @@ class LogMelLayer(nn.Module):
         self, rate: int, bands: int, window: float, hop: float, low: float, range_db: float
     ) -> None:
         super().__init__()
+        self.options = (rate, bands, window, hop, low, range_db)
         self.window, self.hop = max(4, round(window * rate)), max(1, round(hop * rate))
         self.n_fft = 1 << (self.window - 1).bit_length()
         self.range_db = range_db
@@ -176,3 +178,35 @@ def mel_filters(rate: int, n_fft: int, bands: int, low: float) -> Tensor:
     empty = triangles.sum(dim=1) == 0
     triangles[empty, nearest[empty]] = 1.0
     return triangles
+
+
+def describe(layer: nn.Module) -> dict[str, Any]:
+    """What, besides its buffers, is needed to build an input layer again: plain data."""
+    if isinstance(layer, TableEncoder):
+        return {"layer": "TableEncoder", "width": layer.width}
+    if isinstance(layer, LogMelLayer):
+        return {"layer": "LogMel", "options": list(layer.options)}
+    return {"layer": type(layer).__name__}
+
+
+def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn.Module:
+    """The input layer of a description and its buffers; raises KeyError where one is missing."""
+    match description["layer"]:
+        case "Bytes":
+            return Bytes()
+        case "Pcm":
+            return Pcm()
+        case "Identity":
+            return nn.Identity()
+        case "Scale":
+            return Scale(buffers["mean"], buffers["factor"])
+        case "LogMel":
+            rate, bands, window, hop, low, range_db = description["options"]
+            return LogMelLayer(rate, bands, window, hop, low, range_db)
+        case "TableEncoder":
+            names = ("numbers", "medians", "indicated", "categories", "positions")
+            numbers, medians, indicated, categories, positions = (buffers[n] for n in names)
+            return TableEncoder(
+                numbers, medians, indicated, categories, positions, description["width"]
+            )
+    raise KeyError(description["layer"])

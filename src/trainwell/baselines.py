@@ -1,0 +1,117 @@
+"""Yardsticks: what simple, well-known classifiers reach on the same rows.
+
+A network that does not beat these has learned nothing that a simpler method could not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.split import sample_rows
+from trainwell.seeding import stream_seed
+
+LINEAR_ROWS, TREE_ROWS = 10_000, 20_000  # training rows, at most: yardsticks should take seconds
+TREE_CELLS = 30_000_000  # rows × columns × classes above which fewer rows are used
+CHUNK = 2048
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """A yardstick's name, what it does, and its probabilities (n, C) on the rows asked for."""
+
+    name: str
+    says: str
+    probabilities: Floats
+
+
+def baselines(
+    data: Dataset, fold: nn.Sequential, train: IntArray, score: IntArray, seed: int
+) -> list[Baseline]:
+    """Train every yardstick on `train` rows and predict `score` rows.
+
+    fold: pre-processing fitted on training rows; the linear model and the trees see what the
+    network sees. Trees are for tables only: on pixels and sound they are no yardstick.
+    """
+    found = [_majority(data, train, score)]
+    some = sample_rows(train, data.labels, LINEAR_ROWS, stream_seed(seed, "linear"))
+    found.append(_linear(data, fold, some, score, len(train)))
+    if data.kind == "table":
+        columns = int(np.prod(data.schema.shape)) * len(data.classes)
+        size = max(2000, min(TREE_ROWS, TREE_CELLS // columns))
+        some = sample_rows(train, data.labels, size, stream_seed(seed, "tree"))
+        found.append(_boosted_tree(data, some, score, len(train), seed))
+    return found
+
+
+def _majority(data: Dataset, train: IntArray, score: IntArray) -> Baseline:
+    share = np.bincount(data.labels[train], minlength=len(data.classes)) / len(train)
+    says = f'always the most frequent class, "{data.classes[int(share.argmax())]}"'
+    return Baseline("majority", says, np.tile(share, (len(score), 1)))
+
+
+def _linear(
+    data: Dataset, fold: nn.Sequential, train: IntArray, score: IntArray, rows: int
+) -> Baseline:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    features, labels = _features(data, fold, train), data.labels[train]
+    model = LogisticRegression(C=1.0, max_iter=200)
+    with warnings.catch_warnings():
+        # 200 iterations are enough for a yardstick; the last digit does not matter here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, labels)
+    says = "multinomial logistic regression on the same inputs" + _of(len(train), rows)
+    found = model.predict_proba(_features(data, fold, score))
+    return Baseline("linear", says, _spread(found, model.classes_, len(data.classes)))
+
+
+def _boosted_tree(
+    data: Dataset, train: IntArray, score: IntArray, rows: int, seed: int
+) -> Baseline:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    assert data.schema.kind == "table"
+    words = [0 < len(f.levels) <= 255 for f in data.schema.features]
+    small = len(train) < 10_000
+    model = HistGradientBoostingClassifier(
+        categorical_features=words if any(words) else None,
+        max_iter=100,
+        early_stopping=not small and "auto",
+        random_state=stream_seed(seed, "tree") % 2**32,
+    )
+    model.fit(data.inputs[train], data.labels[train])
+    says = "gradient-boosted trees, scikit-learn's defaults" + _of(len(train), rows)
+    found = model.predict_proba(data.inputs[score])
+    return Baseline("boosted tree", says, _spread(found, model.classes_, len(data.classes)))
+
+
+def _features(data: Dataset, fold: nn.Sequential, rows: IntArray) -> npt.NDArray[np.float32]:
+    """Inputs (n, D) as the network sees them, flattened."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), CHUNK):
+            chunk = fold(torch.from_numpy(data.inputs[rows[start : start + CHUNK]]))
+            parts.append(chunk.flatten(1).numpy())
+    return np.concatenate(parts)
+
+
+def _spread(found: Floats, present: Sequence[int], classes: int) -> Floats:
+    """Probabilities of the classes that were trained, as columns of all classes."""
+    out = np.zeros((len(found), classes))
+    out[:, np.asarray(present)] = found
+    return out
+
+
+def _of(used: int, rows: int) -> str:
+    return "" if used == rows else f", trained on {used} of {rows} rows"

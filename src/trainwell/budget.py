@@ -1,0 +1,121 @@
+"""How much to train: folds, seeds and epochs that fit the time, decided before it starts.
+
+The plan follows from the data, the recipe and the budget alone, by counting operations for a
+nominal machine of two cores. It never depends on a clock, so that the same command does the same
+work everywhere; the clock only stops a training that would overrun its budget.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from torch import nn
+
+from trainwell.errors import UserError
+
+# Operations per second of a nominal two-core machine, and the fixed cost of one step.
+CONVOLUTION_SPEED, MATRIX_SPEED, STEP_SECONDS = 80e9, 30e9, 3e-4
+# (folds, seeds) in order of preference; more members give narrower intervals and a better mean.
+SIZES = ((5, 3), (5, 2), (5, 1), (3, 1), (1, 1))
+TRAINING_SHARE = 0.6  # of a given budget; the rest is reading, ladder, yardsticks and scoring
+
+
+@dataclass(frozen=True)
+class Size:
+    """Folds, seeds per fold, epochs, and the seconds this should take on the nominal machine."""
+
+    folds: int
+    seeds: int
+    epochs: int
+    seconds: float
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of "90", "90s", "10m" or "1.5h".
+
+    >>> parse_budget("10m"), parse_budget("1.5h")
+    (600.0, 5400.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not 1 <= seconds < 1e7:
+        raise UserError("--budget", f'expected a time such as 90s, 10m or 2h, got "{text}"')
+    return seconds
+
+
+class Budget:
+    """The clock of a run: how long it may still go on.
+
+    >>> Budget(60.0).left > 59
+    True
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.started = time.monotonic()
+
+    @property
+    def used(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end; negative when it is over."""
+        return self.seconds - self.used
+
+
+def default_training_seconds(rows: int) -> float:
+    """Seconds of training to aim at, where no budget is given, by the number of rows.
+
+    >>> default_training_seconds(150), default_training_seconds(60000)
+    (40.0, 480.0)
+    """
+    return 40.0 if rows <= 2_000 else 120.0 if rows <= 25_000 else 480.0
+
+
+def plan_size(
+    rows: int,
+    batch: int,
+    epochs: int,
+    operations: float,
+    convolves: bool,
+    aim: float,
+    folds: int | None,
+    seeds: int | None,
+) -> Size:
+    """The first size of SIZES that fits `aim` seconds; what the user gave (not None) stays.
+
+    rows: outside the test part; operations: for one example forward. Where even the smallest size
+    does not fit, the epochs are cut, but not below 3.
+    """
+    speed = CONVOLUTION_SPEED if convolves else MATRIX_SPEED
+
+    def seconds(f: int, s: int) -> float:
+        trained = rows * (1 - 1 / max(f, 5)) if f > 1 else rows * 0.9
+        # Backward costs twice the forward pass; scoring after each epoch adds about a fifth.
+        epoch = trained * operations * 3 * 1.2 / speed + trained / batch * STEP_SECONDS
+        return epoch * f * s
+
+    sizes = dict.fromkeys((folds or f, seeds or s) for f, s in SIZES)
+    for f, s in sizes:
+        if seconds(f, s) * epochs <= aim:
+            return Size(f, s, epochs, seconds(f, s) * epochs)
+    f, s = min(sizes, key=lambda size: seconds(*size))
+    fewer = max(min(3, epochs), int(aim / seconds(f, s)))
+    return Size(f, s, fewer, seconds(f, s) * fewer)
+
+
+def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
+    """Floating-point operations of one example of `shape` through a network, forward."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    was_training = network.training
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network.eval()(torch.zeros((1, *shape)))
+    network.train(was_training)
+    return float(counter.get_total_flops())

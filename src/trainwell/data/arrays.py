@@ -1,0 +1,274 @@
+"""NumPy arrays and .npz files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.data.clips import stack_clips
+from trainwell.data.dataset import (
+    AudioSchema,
+    Column,
+    Dataset,
+    ImageSchema,
+    IntArray,
+    Kind,
+    NewData,
+    Schema,
+    TableSchema,
+)
+from trainwell.data.table import narrowed
+from trainwell.data.target import class_order, encode_labels
+from trainwell.errors import DataError
+
+Array = npt.NDArray[Any]
+_KEYS_TODO = (
+    "Save the arrays as X and y (and groups, if there are any), or as x_train, y_train, x_test "
+    "and y_test."
+)
+
+
+def load_npz(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz or .npy file, keys in lower case; objects are never unpickled.
+
+    Raises DataError for a damaged file and for arrays of objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"x": loaded}
+        with loaded:
+            return {key.lower(): loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if "allow_pickle" in str(error) or "pickled" in str(error):
+            raise DataError(
+                path.name,
+                "expected arrays of numbers or words, got an array of Python objects, which is "
+                "not read: it could run any program",
+                "Save it again with dtype float, int or str.",
+            ) from error
+        raise DataError(
+            path.name, f"cannot be read as .npz ({error})", "Write the file again."
+        ) from error
+
+
+def read_npz(path: Path, *, kind: Kind | None = None, rate: int | None = None) -> Dataset:
+    """A labelled .npz file: X and y, or x_train, y_train, x_test, y_test; groups and rate too."""
+    arrays = load_npz(path)
+    rate = int(arrays["rate"]) if rate is None and "rate" in arrays else rate
+    groups = arrays.get("groups")
+    if {"x_train", "y_train"} <= arrays.keys():
+        inputs, labels, test = arrays["x_train"], arrays["y_train"], None
+        if {"x_test", "y_test"} <= arrays.keys():
+            _same_form(path.name, inputs, arrays["x_test"])
+            test = np.arange(len(inputs) + len(arrays["x_test"])) >= len(inputs)
+            inputs = np.concatenate([inputs, arrays["x_test"]])
+            labels = np.concatenate([labels, arrays["y_test"]])
+        return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate, test=test)
+    inputs, labels = _two_arrays(path.name, arrays)
+    return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate)
+
+
+def _same_form(name: str, train: Array, test: Array) -> None:
+    if train.shape[1:] != test.shape[1:]:
+        raise DataError(
+            f"{name}, x_test",
+            f"expected examples of the shape {train.shape[1:]} as in x_train, got {test.shape[1:]}",
+            "Write both parts in the same way.",
+        )
+
+
+def _two_arrays(name: str, arrays: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Inputs and labels of a file that holds X and y, or exactly two arrays."""
+    if {"x", "y"} <= arrays.keys():
+        return arrays["x"], arrays["y"]
+    others = [key for key in arrays if key not in ("groups", "rate")]
+    if len(others) == 2:
+        one, two = (arrays[key] for key in others)
+        if one.ndim >= 2 and two.ndim == 1:
+            return one, two
+        if two.ndim >= 2 and one.ndim == 1:
+            return two, one
+    raise DataError(
+        name,
+        f"expected inputs and labels, got the arrays {', '.join(arrays) or '(none)'}",
+        _KEYS_TODO,
+    )
+
+
+def read_arrays(
+    inputs: Any,
+    labels: Any,
+    groups: Any = None,
+    name: str = "arrays",
+    *,
+    kind: Kind | None = None,
+    rate: int | None = None,
+    test: npt.NDArray[np.bool_] | None = None,
+) -> Dataset:
+    """Labelled arrays. inputs: (N, D) numbers; (N, H, W), (N, C, H, W) or (N, H, W, C) uint8;
+    or waveforms (N, T) with kind="audio" and their rate. labels, groups: (N,).
+
+    Raises DataError for shapes or types that are none of these, and for arrays of objects.
+    """
+    import pandas as pd
+
+    checked, schema = _understand(inputs, name, kind, rate)
+    targets = _column(labels, f"{name}, labels", len(checked))
+    numbers, classes = encode_labels(
+        pd.Series(targets), "labels", name, lambda row: f"{name}, row {row}"
+    )
+    members: IntArray | None = None
+    member_names: tuple[str, ...] = ()
+    if groups is not None:
+        words = [str(word) for word in _column(groups, f"{name}, groups", len(checked)).tolist()]
+        member_names = class_order(set(words))
+        places = {word: place for place, word in enumerate(member_names)}
+        members = np.array([places[word] for word in words], np.int64)
+    return Dataset(
+        name=name,
+        schema=schema,
+        inputs=checked,
+        labels=numbers,
+        classes=classes,
+        names=tuple(f"row {row}" for row in range(len(checked))),
+        groups=members,
+        group_names=member_names,
+        official_test=test,
+    )
+
+
+def read_arrays_like(inputs: Any, labels: Any, schema: Schema, name: str) -> NewData:
+    """Arrays to predict, in the form of the training data.
+
+    A table takes (N, D) with the D columns of the training data, in their order.
+    """
+    from trainwell.data.rows import MISSING
+
+    rate = schema.rate if schema.kind == "audio" else None
+    checked, own = _understand(inputs, name, schema.kind, rate)
+    notes: tuple[str, ...] = ()
+    if schema.kind == "audio":
+        checked, notes = stack_clips(list(checked), schema.rate, schema.samples)
+    elif own.shape != schema.shape:
+        raise DataError(
+            name,
+            f"expected examples of the shape {schema.shape} as in training, got {own.shape}",
+            "Bring the array into the form of the training data.",
+        )
+    known: tuple[str, ...] | None = None
+    if labels is not None:
+        words = _column(labels, f"{name}, labels", len(checked)).tolist()
+        texts = [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
+        known = tuple("" if text.lower() in MISSING else text for text in texts)
+    names = tuple(f"row {row}" for row in range(len(checked)))
+    return NewData(checked, names, labels=known, notes=notes)
+
+
+def _column(values: Any, where: str, rows: int) -> Array:
+    """Labels or groups as an array (N,)."""
+    column = np.asarray(values)
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise DataError(
+            where,
+            f"expected one value per row, got an array of the shape {column.shape}",
+            "Give class numbers or words (from one-hot rows: argmax over the columns).",
+        )
+    if len(column) != rows:
+        raise DataError(
+            where, f"expected {rows} values, one per row, got {len(column)}", "Check both arrays."
+        )
+    return column
+
+
+def _understand(
+    values: Any, name: str, kind: Kind | None, rate: int | None
+) -> tuple[Array, Schema]:
+    """The inputs as the layer below takes them, and their schema."""
+    inputs = np.asarray(values)
+    if inputs.dtype.kind not in "biuf" or inputs.ndim < 2 or inputs.ndim > 4:
+        got = "Python objects" if inputs.dtype == object else f"type {inputs.dtype}"
+        raise DataError(
+            name,
+            f"expected numbers of the shape (rows, columns), or pictures, got {got} of the shape "
+            f"{inputs.shape}",
+            "Convert the inputs to numbers; tables with words can be given as a DataFrame or CSV.",
+        )
+    if not inputs.size:
+        raise DataError(name, f"expected rows of data, got the shape {inputs.shape}", "Add rows.")
+    if inputs.ndim == 2:
+        return _as_audio(inputs, name, rate) if kind == "audio" else _as_table(inputs, name)
+    if kind not in (None, "images"):
+        raise DataError(
+            name,
+            f"expected a 2-dimensional array for {kind}, got the shape {inputs.shape}",
+            "Give (rows, columns), or leave the kind to be found.",
+        )
+    return _as_images(inputs, name)
+
+
+def _as_table(inputs: Array, name: str) -> tuple[Array, Schema]:
+    if inputs.dtype.kind == "f" and np.isinf(inputs).any():
+        row, column = np.argwhere(np.isinf(inputs))[0]
+        raise DataError(
+            f"{name}, row {row}, column x{column}",
+            f"expected a finite number, got {inputs[row, column]}",
+            "Correct it, or put NaN if the value is not known.",
+        )
+    columns = tuple(Column(f"x{j}", "number") for j in range(inputs.shape[1]))
+    if inputs.dtype.kind == "f" and inputs.dtype.itemsize < 4:
+        return inputs.astype(np.float32), TableSchema(columns, "y")
+    return narrowed(inputs), TableSchema(columns, "y")
+
+
+def _as_audio(inputs: Array, name: str, rate: int | None) -> tuple[Array, Schema]:
+    if rate is None:
+        raise DataError(
+            name,
+            "expected the sample rate of the waveforms, got none",
+            'Give it as rate=..., or save it in the .npz file as "rate".',
+        )
+    if inputs.dtype.kind == "f":
+        if not np.isfinite(inputs).all() or np.abs(inputs).max() > 1:
+            raise DataError(
+                name,
+                "expected waveforms between -1 and 1, got other values",
+                "Divide them by the largest, or give int16.",
+            )
+        inputs = np.clip(np.round(inputs * 32768.0), -32768, 32767)
+    elif inputs.dtype != np.int16:
+        raise DataError(
+            name, f"expected waveforms in int16 or float, got {inputs.dtype}", "Convert them."
+        )
+    return inputs.astype(np.int16), AudioSchema(rate, inputs.shape[1])
+
+
+def _as_images(inputs: Array, name: str) -> tuple[Array, Schema]:
+    """(N, H, W), (N, C, H, W) or (N, H, W, C) uint8 as (N, C, H, W)."""
+    if inputs.dtype != np.uint8:
+        raise DataError(
+            name,
+            f"expected pictures in uint8 (0..255), got {inputs.dtype} from {inputs.min()} to "
+            f"{inputs.max()}",
+            "Scale to 0..255 and convert, for instance (X * 255).round().astype('uint8').",
+        )
+    if inputs.ndim == 3:
+        inputs = inputs[:, None]
+    elif inputs.shape[1] not in (1, 3) and inputs.shape[3] in (1, 3):
+        inputs = inputs.transpose(0, 3, 1, 2)
+    if inputs.shape[1] not in (1, 3):
+        raise DataError(
+            name,
+            f"expected pictures of 1 or 3 channels, got an array of the shape {inputs.shape}",
+            "Give (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3.",
+        )
+    channels, height, width = inputs.shape[1:]
+    return np.ascontiguousarray(inputs), ImageSchema(channels, height, width)

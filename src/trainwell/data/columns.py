@@ -1,0 +1,244 @@
+"""What a column of a table is, and how its values become numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.data.dataset import BoolArray, Column
+from trainwell.data.rows import Rows, is_missing
+from trainwell.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+WordArray = npt.NDArray[np.object_]  # str, or None where the value is missing
+# Words that stand for a missing value where every other value is a number. Among words they
+# may well mean something ("none" = no alarm), so there they stay.
+MISSING_AMONG_NUMBERS = frozenset(
+    {"-", "--", "---", ".", "..", "none", "nil", "missing", "unknown", "not available", "n.a."}
+    | {"n.a", "undefined", "not known", "void", "#value!", "#div/0!", "#ref!"}
+)
+TRUE = frozenset({"true", "yes", "t", "y"})
+FALSE = frozenset({"false", "no", "f", "n"})
+PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
+# So many of the values being numbers, the others are slips; in a short column, one slip only.
+MOSTLY, MOSTLY_BUT_ONE = 0.95, 0.8
+_ISO = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?"
+_TIME = r"( \d{1,2}:\d{2}(:\d{2})?)?"
+# The form of a date, and its name in pandas. A date column keeps the name in `levels`.
+DATE_FORMS = (
+    (re.compile(_ISO), "ISO8601"),
+    (re.compile(r"\d{4}/\d{1,2}/\d{1,2}" + _TIME), "%Y/%m/%d"),
+    (re.compile(r"\d{1,2}\.\d{1,2}\.\d{4}" + _TIME), "%d.%m.%Y"),
+    (re.compile(r"\d{1,2}/\d{1,2}/\d{4}" + _TIME), "%m/%d/%Y"),
+    (re.compile(r"\d{1,2}/\d{1,2}/\d{4}" + _TIME), "%d/%m/%Y"),
+)
+
+
+def to_words(series: pd.Series[Any]) -> WordArray:
+    """Every value as a stripped word, (N,), None where missing; whole numbers have no point."""
+    missing = series.isna().to_numpy(bool)
+    words = np.empty(len(series), object)
+    for row, value in enumerate(series.astype(object).tolist()):
+        if missing[row]:
+            continue
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        word = str(value).strip()
+        words[row] = None if is_missing(word) else word
+    return words
+
+
+def is_number_series(series: pd.Series[Any]) -> bool:
+    """Whether pandas already holds the column as (real) numbers; booleans are none."""
+    from pandas.api import types
+
+    return types.is_numeric_dtype(series.dtype) and not (
+        types.is_bool_dtype(series.dtype) or types.is_complex_dtype(series.dtype)
+    )
+
+
+def parse_numbers(words: WordArray) -> FloatArray:
+    """Words as numbers, (N,); NaN where a word is missing or no number."""
+    import pandas as pd
+
+    texts = pd.Series(words, dtype=object)
+    # "1_000" and "nan" are numbers to Python, not to us.
+    odd = texts.map(lambda word: isinstance(word, str) and ("_" in word or is_missing(word)))
+    numbers = pd.to_numeric(texts.mask(odd.astype(bool), None), errors="coerce")
+    return numbers.to_numpy(np.float64)
+
+
+def infer_column(series: pd.Series[Any], name: str, rows: Rows) -> Column:
+    """The type of a column from all its values.
+
+    Raises DataError when nearly all values are numbers and a few are something else.
+    """
+    from pandas.api import types
+
+    if types.is_bool_dtype(series.dtype):
+        return Column(name, "boolean")
+    if is_number_series(series):
+        return Column(name, "number")
+    if types.is_datetime64_any_dtype(series.dtype):
+        return Column(name, "date", ("ISO8601",))
+    words = to_words(series)
+    known = {word for word in words if word is not None}
+    lower = {word.lower() for word in known}
+    if lower and any(lower <= set(pair) for pair in PAIRS):
+        return Column(name, "boolean")
+    if not hasattr(series.dtype, "categories"):
+        if _are_numbers(words, name, rows):
+            return Column(name, "number")
+        form = date_form(known)
+        if form:
+            return Column(name, "date", (form,))
+    return Column(name, "category", tuple(sorted(known, key=lambda w: (w.casefold(), w))))
+
+
+def _are_numbers(words: WordArray, name: str, rows: Rows) -> bool:
+    """Whether a column of words holds numbers, markers of missing values aside."""
+    given = np.array([w is not None and w.lower() not in MISSING_AMONG_NUMBERS for w in words])
+    numeric = ~np.isnan(parse_numbers(words))
+    wrong = given & ~numeric
+    if not given.any() or not numeric.any():
+        return False
+    if not wrong.any():
+        return True
+    if numeric.sum() / given.sum() >= (MOSTLY_BUT_ONE if wrong.sum() == 1 else MOSTLY):
+        count = f"{int(numeric.sum())} of {int(given.sum())} values are numbers"
+        raise _not_a("number", name, rows, words, wrong, count)
+    return False
+
+
+def _not_a(
+    kind: str, name: str, rows: Rows, words: WordArray, wrong: BoolArray, why: str
+) -> DataError:
+    """The error for a cell that does not fit its column."""
+    first = int(np.flatnonzero(wrong)[0])
+    more = f", and {int(wrong.sum()) - 1} more such cells" if wrong.sum() > 1 else ""
+    return DataError(
+        f'{rows.place(first)}, column "{name}"',
+        f'expected a {kind}, got "{words[first]}" ({why}){more}',
+        "Correct the cell, or leave it empty if the value is not known.",
+    )
+
+
+def date_form(known: set[str]) -> str | None:
+    """The name of the one form in which all words are dates, or None.
+
+    >>> date_form({"3/4/2024", "13/4/2024"}), date_form({"2024-04-03", "soon"})
+    ('%d/%m/%Y', None)
+    """
+    for pattern, form in DATE_FORMS:
+        if known and all(pattern.fullmatch(word) for word in known):
+            dates = parse_dates(np.array(sorted(known), object), form)
+            if not np.isnat(dates).any():
+                return form
+    return None
+
+
+def parse_dates(words: WordArray, form: str) -> npt.NDArray[np.datetime64]:
+    """Words as times, (N,); not-a-time where a word is missing or no date of this form."""
+    import pandas as pd
+
+    texts = pd.Series(words, dtype=object)
+    if form == "ISO8601":
+        return _naive(pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True))
+    found = pd.to_datetime(texts, format=form, errors="coerce")
+    for time in (" %H:%M", " %H:%M:%S"):
+        found = found.fillna(pd.to_datetime(texts, format=form + time, errors="coerce"))
+    return _naive(found)
+
+
+def _naive(times: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
+    """Times without a zone, counted in UTC."""
+    if getattr(times.dtype, "tz", None) is not None:
+        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+    return times.to_numpy("datetime64[s]")
+
+
+def encode_column(
+    series: pd.Series[Any], column: Column, rows: Rows
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """The values of a column as numbers (N, k), NaN where missing, and notes.
+
+    k is 4 for a date (DATE_PARTS), else 1; a category gives the place of its word in `levels`.
+    Raises DataError, naming the cell, where a value is not of the column's type.
+    """
+    if column.type == "date":
+        return _encode_date(series, column, rows), ()
+    if column.type == "category":
+        codes = {word: float(code) for code, word in enumerate(column.levels)}
+        words = to_words(series)
+        values = np.array([codes.get(w, np.nan) if w is not None else np.nan for w in words])
+        new = sorted({w for w in words if w is not None and w not in codes})
+        shown = ", ".join(f'"{word}"' for word in new[:3]) + (", ..." if len(new) > 3 else "")
+        note = f'Column "{column.name}": {shown} did not occur in training; taken as missing.'
+        return values[:, None], (note,) if new else ()
+    if column.type == "boolean":
+        return _encode_boolean(series, column, rows)[:, None], ()
+    return _encode_number(series, column, rows)[:, None], ()
+
+
+def _encode_number(series: pd.Series[Any], column: Column, rows: Rows) -> FloatArray:
+    from pandas.api import types
+
+    if is_number_series(series) or types.is_bool_dtype(series.dtype):
+        values = series.to_numpy(np.float64, na_value=np.nan)
+    else:
+        words = to_words(series)
+        values = parse_numbers(words)
+        wrong = np.isnan(values) & np.array(
+            [w is not None and w.lower() not in MISSING_AMONG_NUMBERS for w in words], bool
+        )
+        if wrong.any():
+            raise _not_a("number", column.name, rows, words, wrong, "the column holds numbers")
+    infinite = np.isinf(values)
+    if infinite.any():
+        first = int(np.flatnonzero(infinite)[0])
+        raise DataError(
+            f'{rows.place(first)}, column "{column.name}"',
+            f"expected a finite number, got {values[first]} ({int(infinite.sum())} such cells)",
+            "Correct the cell, or leave it empty if the value is not known.",
+        )
+    return values
+
+
+def _encode_boolean(series: pd.Series[Any], column: Column, rows: Rows) -> FloatArray:
+    words = to_words(series)
+    codes = dict.fromkeys(TRUE | {"1"}, 1.0) | dict.fromkeys(FALSE | {"0"}, 0.0)
+    values = np.array([codes.get(w.lower(), np.nan) if w is not None else np.nan for w in words])
+    wrong = np.isnan(values) & np.array([w is not None for w in words], bool)
+    if wrong.any():
+        why = "the column holds yes and no"
+        raise _not_a("truth value", column.name, rows, words, wrong, why)
+    return values
+
+
+def _encode_date(series: pd.Series[Any], column: Column, rows: Rows) -> FloatArray:
+    """Dates as (N, 4): days since 1970, month, weekday (Monday 0), hour with its fraction."""
+    import pandas as pd
+    from pandas.api import types
+
+    if types.is_datetime64_any_dtype(series.dtype):
+        times = _naive(series)
+    else:
+        words = to_words(series)
+        times = parse_dates(words, column.levels[0] if column.levels else "ISO8601")
+        wrong = np.isnat(times) & np.array([w is not None for w in words], bool)
+        if wrong.any():
+            form = f"the column holds dates of the form {column.levels[0]}"
+            raise _not_a("date", column.name, rows, words, wrong, form)
+    parts = pd.Series(times).dt
+    days = np.floor(times.astype("datetime64[s]").astype(np.int64) / 86400)
+    hours = parts.hour.to_numpy(np.float64) + parts.minute.to_numpy(np.float64) / 60
+    month, weekday = (part.to_numpy(np.float64) for part in (parts.month, parts.day_of_week))
+    values = np.stack([days, month, weekday, hours], axis=1)
+    values[np.isnat(times)] = np.nan
+    return values

@@ -1,0 +1,139 @@
+"""Data to predict, read in the form that a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainwell.data.dataset import AudioSchema, ImageSchema, NewData, Schema, TableSchema
+from trainwell.data.folders import compile_pattern, list_files, matched_name, nothing_left
+from trainwell.data.samples import find_sample, load_sample
+from trainwell.data.sources import ARRAY_SUFFIXES, existing_path, is_frame
+from trainwell.errors import DataError
+
+
+def read_like(
+    source: Any, schema: Schema, classes: tuple[str, ...], *, pattern: str | None = None
+) -> NewData:
+    """Examples to predict: a table, folder, single picture or clip, .npz, array or DataFrame.
+
+    Labels are given back where the source holds them: a target column, the second array, or
+    folders (or file names, by `pattern`) called like the classes.
+    Raises DataError when the source has not the form of the training data.
+    """
+    if isinstance(source, np.ndarray | tuple):
+        return _arrays_like(source, schema)
+    if is_frame(source):
+        return _table_like(source, schema, "DataFrame")
+    if isinstance(source, str) and not Path(source).exists() and find_sample(source):
+        return _sample_like(source, schema)
+    path = existing_path(source)
+    if path.suffix.lower() in ARRAY_SUFFIXES and path.is_file():
+        return _npz_like(path, schema)
+    if schema.kind == "table":
+        if path.is_dir():
+            raise DataError(str(path), "expected a table, got a folder", "Name a CSV file.")
+        return _table_like(path, schema, str(path))
+    return _files_like(path, schema, classes, pattern)
+
+
+def _table_like(source: Any, schema: Schema, where: str) -> NewData:
+    from trainwell.data.table import read_table_like
+
+    if not isinstance(schema, TableSchema):
+        raise DataError(
+            where,
+            f"expected {schema.kind} as in training, got a table",
+            "Name a file or folder of them.",
+        )
+    return read_table_like(source, schema)
+
+
+def _arrays_like(source: Any, schema: Schema) -> NewData:
+    from trainwell.data.arrays import read_arrays_like
+
+    inputs, labels = (source, None) if isinstance(source, np.ndarray) else source[:2]
+    return read_arrays_like(inputs, labels, schema, "arrays")
+
+
+def _npz_like(path: Path, schema: Schema) -> NewData:
+    from trainwell.data.arrays import load_npz, read_arrays_like
+
+    arrays = load_npz(path)
+    for inputs, labels in (("x", "y"), ("x_test", "y_test")):
+        if inputs in arrays:
+            return read_arrays_like(arrays[inputs], arrays.get(labels), schema, path.name)
+    large = [array for array in arrays.values() if array.ndim >= 2]
+    if len(large) == 1:
+        return read_arrays_like(large[0], None, schema, path.name)
+    raise DataError(
+        path.name,
+        f"expected inputs called X, got the arrays {', '.join(arrays) or '(none)'}",
+        "Save the inputs as X (and the labels, if known, as y).",
+    )
+
+
+def _sample_like(name: str, schema: Schema) -> NewData:
+    """A sample set as new data; it has to have the very form of the training data."""
+    sample = load_sample(name)
+    if sample.schema != schema:
+        raise DataError(
+            name,
+            f"has not the form of the training data ({sample.kind} {sample.schema.shape}; "
+            f"training had {schema.kind} {schema.shape})",
+            "Name data of the same form.",
+        )
+    labels = tuple(sample.classes[code] for code in sample.labels)
+    return NewData(sample.inputs, sample.names, labels, notes=sample.notes)
+
+
+def _files_like(
+    path: Path,
+    schema: ImageSchema | AudioSchema,
+    classes: tuple[str, ...],
+    pattern: str | None,
+) -> NewData:
+    """Pictures or clips: one file, or all files below a folder."""
+    from trainwell.data.audio import AUDIO_SUFFIXES, read_audio_like
+    from trainwell.data.images import IMAGE_SUFFIXES, read_images_like
+
+    suffixes = IMAGE_SUFFIXES if schema.kind == "images" else AUDIO_SUFFIXES
+    root = path if path.is_dir() else path.parent
+    files, other = list_files(path, suffixes) if path.is_dir() else ([path], [])
+    if not files:
+        raise nothing_left(path, other, f"{schema.kind} as in training")
+    if path.is_file() and path.suffix.lower() not in suffixes:
+        raise DataError(
+            str(path),
+            f"expected {schema.kind} as in training, got a file ending in {path.suffix}",
+            f"Name a file ending in {', '.join(suffixes[:4])} or the like, or a folder of them.",
+        )
+    names = [file.relative_to(root).as_posix() for file in files]
+    if isinstance(schema, ImageSchema):
+        new = read_images_like(files, names, schema, str(path))
+    else:
+        new = read_audio_like(files, names, schema, str(path))
+    labels = dict(zip(names, _labels(files, root, classes, pattern), strict=True))
+    found = tuple(labels[name] for name in new.names)
+    return replace(new, labels=found if any(found) else None, skipped=(*other, *new.skipped))
+
+
+def _labels(
+    files: list[Path], root: Path, classes: tuple[str, ...], pattern: str | None
+) -> list[str]:
+    """The label of each file, "" where neither its name nor a folder above it says one."""
+    if pattern is not None:
+        expression = compile_pattern(pattern, None)
+        matches = [expression.fullmatch(matched_name(file, root, pattern)) for file in files]
+        if any(match and "label" in match.groupdict() for match in matches):
+            return [match["label"] if match else "" for match in matches]
+    known = set(classes)
+    found = []
+    for file in files:
+        # The nearest folder that is called like a class; a folder of one class may be the root.
+        above = [*reversed(file.relative_to(root).parts[:-1]), root.name]
+        found.append(next((name for name in above if name in known), ""))
+    return found

@@ -1,0 +1,221 @@
+"""Tables (CSV, Parquet, DataFrame) as a float matrix with labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.data.columns import (
+    FloatArray,
+    encode_column,
+    infer_column,
+    to_words,
+)
+from trainwell.data.dataset import Column, Dataset, IntArray, NewData, TableSchema
+from trainwell.data.rows import Rows, load_rows
+from trainwell.data.target import choose_target, class_order, encode_labels, find_column
+from trainwell.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A column of words is free text or a name tag where more than this share of its values differ.
+NEAR_UNIQUE, FEW_WORDS = 0.5, 10
+COUNTER_ROWS = 20  # a column that counts 1, 2, 3, ... over so many rows is a row number
+
+
+def read_table(
+    source: Path | pd.DataFrame,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """A labelled table; every column but target and group is an input.
+
+    Inputs are float32 (N, D), or float64 where float32 would make different values equal.
+    Raises DataError for a file that cannot be parsed, a target that cannot be found or is no
+    class, a value of the wrong type, an infinite number, or a table without usable inputs.
+    """
+    rows = load_rows(source, name or "DataFrame")
+    notes = list(rows.notes)
+    if target is None:
+        kept = rows.frame.drop(columns=[find_column(rows, group, "--group")] if group else [])
+        target, note = choose_target(Rows(rows.name, kept, rows.numbers, rows.word))
+        notes.append(note)
+    target = find_column(rows, target, "--target")
+    labels, classes = encode_labels(rows.frame[target], f'column "{target}"', rows.name, rows.place)
+    groups: IntArray | None = None
+    group_names: tuple[str, ...] = ()
+    ignored: list[str] = []
+    if group is not None:
+        group = find_column(rows, group, "--group")
+        groups, group_names = _read_groups(rows, group, target)
+        ignored.append(group)
+    columns, left_out = _choose_columns(rows, {target, *ignored})
+    ignored += [column for column, _ in left_out]
+    notes += [f'Column "{column}" is left out: {why}.' for column, why in left_out]
+    schema = TableSchema(columns, target, ignored=tuple(ignored))
+    inputs, _ = _matrix(rows, schema)
+    return Dataset(
+        name=name or rows.name,
+        schema=schema,
+        inputs=narrowed(inputs),
+        labels=labels,
+        classes=classes,
+        names=rows.places(),
+        groups=groups,
+        group_names=group_names,
+        notes=tuple(notes),
+    )
+
+
+def _read_groups(rows: Rows, group: str, target: str) -> tuple[IntArray, tuple[str, ...]]:
+    if group == target:
+        raise DataError(f"--group {group}", "is the column of the labels", "Name another column.")
+    words = to_words(rows.frame[group])
+    missing = [row for row, word in enumerate(words) if word is None]
+    if missing:
+        raise DataError(
+            f'{rows.place(missing[0])}, column "{group}"',
+            f"expected a group in every row, got none in {len(missing)} of {len(words)}",
+            "Fill the groups in, or remove these rows.",
+        )
+    names = class_order(set(words.tolist()))
+    numbers = {word: number for number, word in enumerate(names)}
+    return np.array([numbers[word] for word in words], np.int64), names
+
+
+def _choose_columns(
+    rows: Rows, taken: set[str]
+) -> tuple[tuple[Column, ...], list[tuple[str, str]]]:
+    """The columns that can be learned from, and the others with the reason."""
+    columns, left_out = [], []
+    for name in map(str, rows.frame.columns):
+        if name in taken:
+            continue
+        series = rows.frame[name]
+        column = infer_column(series, name, rows)
+        why = _useless(series, column)
+        if why:
+            left_out.append((name, why))
+        else:
+            columns.append(column)
+    if not columns:
+        reasons = "; ".join(f'"{name}": {why}' for name, why in left_out[:5])
+        raise DataError(
+            rows.name,
+            "expected at least one column to learn from, got none"
+            + (f" ({reasons})" if reasons else ""),
+            "Add columns that describe the rows.",
+        )
+    return tuple(columns), left_out
+
+
+def _useless(series: pd.Series[Any], column: Column) -> str:
+    """Why nothing can be learned from a column, or an empty string."""
+    if column.type == "category":
+        values = list(to_words(series))
+        known = [word for word in values if word is not None]
+        distinct = len(column.levels)
+        if distinct >= FEW_WORDS and distinct > NEAR_UNIQUE * len(known):
+            return f"{distinct} different words in {len(known)} rows, a name or free text"
+        if distinct == 0:
+            return "it holds no value"
+        return "it holds one value only" if distinct == 1 and len(known) == len(values) else ""
+    known_series = series.dropna()
+    if not len(known_series):
+        return "it holds no value"
+    if len(known_series) == len(series) and known_series.nunique() == 1:
+        return "it holds one value only"
+    if column.type == "number" and len(series) >= COUNTER_ROWS and series.dtype.kind in "iu":
+        counted = np.diff(series.to_numpy(np.float64))
+        if (counted == 1).all():
+            return "it counts the rows"
+    return ""
+
+
+def _matrix(rows: Rows, schema: TableSchema) -> tuple[FloatArray, tuple[str, ...]]:
+    """The input matrix (N, D) of a table, and notes."""
+    parts: list[FloatArray] = []
+    notes: list[str] = []
+    for column in schema.columns:
+        values, said = encode_column(rows.frame[column.name], column, rows)
+        parts.append(values)
+        notes += said
+    return np.concatenate(parts, axis=1), tuple(notes)
+
+
+def narrowed(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The matrix (N, D) as float32, or float64 where that would lose what tells values apart.
+
+    A column is lost in float32 when numbers overflow, when any of few different values become
+    equal, or when more than a tenth of many do (account numbers, times in nanoseconds).
+
+    >>> narrowed(np.array([[0.1], [0.2]])).dtype, narrowed(np.array([[2.0**53], [1 + 2**53]])).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    wide = inputs.astype(np.float64)
+    if inputs.dtype == np.float32:
+        return inputs
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    for before, after in zip(wide.T, narrow.T, strict=True):
+        if np.isinf(after).any():
+            return wide
+        # Whole numbers up to 2^24 are exact, which spares the two sorts of most columns.
+        if np.array_equal(before, after, equal_nan=True):
+            continue
+        different = np.unique(before)
+        lost = len(different) - len(np.unique(different.astype(np.float32)))
+        if lost > (0.1 * len(different) if len(different) > 1000 else 0):
+            return wide
+    return narrow
+
+
+def read_table_like(source: Path | pd.DataFrame, schema: TableSchema) -> NewData:
+    """Rows to predict, in the columns a model was trained on; their order does not matter.
+
+    Raises DataError for missing columns, columns that were not there in training, and values
+    of the wrong type. The target and columns left out in training may be there or not.
+    """
+    rows = load_rows(source)
+    names = set(map(str, rows.frame.columns))
+    wanted = [column.name for column in schema.columns]
+    missing = [name for name in wanted if name not in names]
+    extra = sorted(names - {*wanted, *schema.ignored, schema.target})
+    if missing:
+        hint = did_you_mean(missing[0], extra) if extra else ""
+        raise DataError(
+            rows.name,
+            f"expected the {len(wanted)} columns of the training data, got a table without "
+            f"{_quoted(missing)}",
+            f"Add the missing columns (cells may be empty). {hint}".strip(),
+        )
+    if extra:
+        raise DataError(
+            rows.name,
+            f"expected the {len(wanted)} columns of the training data, got also {_quoted(extra)}",
+            "Remove or rename these columns.",
+        )
+    inputs, notes = _matrix(rows, schema)
+    labels = _labels_like(rows, schema.target) if schema.target in names else None
+    return NewData(
+        inputs=narrowed(inputs),
+        names=rows.places(),
+        labels=labels,
+        notes=(*rows.notes, *notes),
+    )
+
+
+def _labels_like(rows: Rows, target: str) -> tuple[str, ...] | None:
+    """Labels of rows to predict, "" where a row has none; None where no row has one."""
+    words = ["" if word is None else word for word in to_words(rows.frame[target])]
+    return tuple(words) if any(words) else None
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{n}"' for n in names[:10]) + (", ..." if len(names) > 10 else "")

@@ -1,0 +1,136 @@
+"""The learning rate by a ladder in steps of 1-2-5: all rates train at once, in short trials.
+
+Slide "Learning rate": observe the validation accuracy, then try to reduce or increase the rate
+by 2 or even 5. The ladder is widened when its best rung lies on an edge.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from trainwell.engine.inputs import FoldInputs
+from trainwell.engine.population import Member, Population, plan
+from trainwell.engine.train import EpochScore, train
+from trainwell.recipe import Recipe
+from trainwell.techniques.optim.first_order import Adam
+
+WIDENINGS = 3
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rate: validation log loss (mean over trials, with the standard error of that mean)."""
+
+    lr: float
+    log_loss: float
+    error: float  # standard error of log_loss: over trials, or over rows with a single trial
+    accuracy: float
+    diverged: bool
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All rungs in order of rate, and the one chosen."""
+
+    rungs: tuple[Rung, ...]
+    chosen: float
+    edge: bool  # the best rung is still the lowest or highest
+    trials: int  # trials per rate
+
+
+def rates(low: float, count: int) -> list[float]:
+    """`count` rates in steps of 1-2-5, upwards from `low`.
+
+    >>> rates(0.005, 4)
+    [0.005, 0.01, 0.02, 0.05]
+    """
+    decade = math.floor(math.log10(low) + 1e-9)
+    digits = (1, 2, 5)
+    start = min(range(3), key=lambda i: abs(math.log(low / (digits[i] * 10.0**decade))))
+    steps = range(start, start + count)
+    return [float(f"{digits[i % 3]}e{decade + i // 3}") for i in steps]
+
+
+def first_rates(recipe: Recipe) -> list[float]:
+    """Where the search starts: around 2e-3 for Adam, around 0.05 for plain gradient descent."""
+    return rates(5e-4, 5) if isinstance(recipe.optimizer, Adam) else rates(0.01, 5)
+
+
+def climb(
+    trials: Sequence[Member],
+    inputs: FoldInputs,
+    labels: torch.Tensor,
+    classes: int,
+    device: torch.device,
+    tick: Callable[[int, int], None],
+) -> Ladder:
+    """Try every rate on every trial (members whose recipe has no rate yet) and choose.
+
+    The best rung has the lowest mean validation log loss, each trial taken at its best epoch.
+    `tick(done, total)` is called after each epoch, counted in trainings × epochs.
+    """
+    rungs: dict[float, Rung] = {}
+    wanted = first_rates(trials[0].recipe)
+    for _ in range(1 + WIDENINGS):
+        for rung in _try_rates(wanted, trials, inputs, labels, classes, device, tick):
+            rungs[rung.lr] = rung
+        ordered = sorted(rungs)
+        best = min(ordered, key=lambda r: (rungs[r].diverged, rungs[r].log_loss))
+        if best == ordered[0]:
+            wanted = [r for r in rates(ordered[0] / 6, 3) if r < ordered[0]]
+        elif best == ordered[-1]:
+            wanted = [r for r in rates(ordered[-1] * 2, 2) if r > ordered[-1]]
+        else:
+            break
+    edge = best in (ordered[0], ordered[-1])
+    return Ladder(tuple(rungs[r] for r in ordered), best, edge, len(trials))
+
+
+def _try_rates(
+    wanted: Sequence[float],
+    trials: Sequence[Member],
+    inputs: FoldInputs,
+    labels: torch.Tensor,
+    classes: int,
+    device: torch.device,
+    tick: Callable[[int, int], None],
+) -> list[Rung]:
+    members = [
+        dataclasses.replace(t, recipe=dataclasses.replace(t.recipe, lr=lr))
+        for lr in wanted
+        for t in trials
+    ]
+    lowest: list[EpochScore | None] = [None] * len(members)
+    total, done = len(members) * trials[0].recipe.epochs, 0
+    diverged = [False] * len(members)
+    for group in plan(members):
+        population = Population([members[i] for i in group], inputs, labels, classes, device)
+        for scores in train(population):
+            for score in scores:
+                before = lowest[group[score.member]]
+                if before is None or not before.val_loss <= score.val_loss:
+                    lowest[group[score.member]] = score
+            done += len(scores)
+            tick(done, total)
+        for i, trained in zip(group, population.trained, strict=True):
+            diverged[i] = trained.diverged
+    per = len(trials)
+    found = []
+    for rung, lr in enumerate(wanted):
+        mine = [s for s in lowest[rung * per : (rung + 1) * per] if s is not None]
+        broken = any(diverged[rung * per : (rung + 1) * per])
+        found.append(_rung(lr, mine, broken))
+    return found
+
+
+def _rung(lr: float, scores: Sequence[EpochScore], diverged: bool) -> Rung:
+    losses = torch.tensor([s.val_loss for s in scores], dtype=torch.float64)
+    accuracies = torch.tensor([s.val_accuracy for s in scores], dtype=torch.float64)
+    several = len(losses) > 1
+    error = float(losses.std() / math.sqrt(len(losses))) if several else scores[0].val_error
+    return Rung(lr, float(losses.mean()), error, float(accuracies.mean()), diverged)

@@ -1,0 +1,190 @@
+"""A trained model: networks with their pre-processing inside, from raw inputs to probabilities.
+
+On disk it is a folder with `model.json` (what it is) and `weights.safetensors` (its numbers). No
+pickle: loading a model that somebody sent cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from trainwell.data.dataset import Schema, schema_from_json, schema_to_json
+from trainwell.engine.population import Trained
+from trainwell.engine.stack import layout, named_rows
+from trainwell.errors import RecipeError, UserError
+from trainwell.recipe import Recipe, edit, fields_as_text
+from trainwell.techniques.inputs import describe, rebuild
+
+FORMAT = 1
+CHUNK = 512  # examples predicted at once
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One network of the model, the fold whose pre-processing it uses, and its seed."""
+
+    network: nn.Sequential
+    fold: int
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One network or several whose probabilities are averaged, for inputs of one schema."""
+
+    schema: Schema
+    classes: tuple[str, ...]
+    folds: tuple[nn.Sequential, ...]  # pre-processing
+    parts: tuple[Part, ...]
+
+    def member_probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Probabilities (M, N, C) of every network for raw inputs (N, *schema.shape)."""
+        out = np.empty((len(self.parts), len(inputs), len(self.classes)))
+        with torch.inference_mode():
+            for start in range(0, len(inputs), CHUNK):
+                raw = torch.from_numpy(np.ascontiguousarray(inputs[start : start + CHUNK]))
+                ready = {p.fold: self.folds[p.fold](raw) for p in self.parts}
+                for m, part in enumerate(self.parts):
+                    logits = part.network(ready[part.fold]).double()
+                    out[m, start : start + CHUNK] = logits.softmax(dim=1).numpy()
+        return out
+
+    def probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Probabilities (N, C): the mean over the networks."""
+        return self.member_probabilities(inputs).mean(axis=0)
+
+    def only(self, parts: Sequence[int]) -> Model:
+        """The same model with some of its networks."""
+        return Model(self.schema, self.classes, self.folds, tuple(self.parts[i] for i in parts))
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers of all networks together."""
+        return sum(p.numel() for part in self.parts for p in part.network.parameters())
+
+
+def assemble(
+    schema: Schema,
+    classes: Sequence[str],
+    folds: Sequence[nn.Sequential],
+    trained: Sequence[Trained],
+) -> Model:
+    """The model made of trained members and their folds' pre-processing."""
+    shape = _shape_after(folds[0], schema)
+    parts = []
+    for t in trained:
+        network = _network(t.member.recipe, shape, len(classes))
+        parameters, statistics = layout(network)
+        state = dict(named_rows(t.theta, parameters)) | dict(named_rows(t.buffers, statistics))
+        network.load_state_dict(state, strict=False)  # counters of batches are not kept
+        parts.append(Part(network, t.member.fold, t.member.seed, t.member.recipe))
+    return Model(schema, tuple(classes), tuple(folds), tuple(parts))
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write the model into a folder (created if needed); each file appears whole or not at all."""
+    from safetensors.torch import save as to_bytes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for f, fold in enumerate(model.folds):
+        tensors |= {f"fold{f}.{n}": t.contiguous() for n, t in fold.state_dict().items()}
+    for m, part in enumerate(model.parts):
+        state = part.network.state_dict()
+        tensors |= {f"network{m}.{n}": t.clone().contiguous() for n, t in state.items()}
+    card = {
+        "format": FORMAT,
+        "schema": schema_to_json(model.schema),
+        "classes": list(model.classes),
+        "folds": [[describe(layer) for layer in fold] for fold in model.folds],
+        "networks": [
+            {"fold": p.fold, "seed": p.seed, "recipe": fields_as_text(p.recipe)}
+            for p in model.parts
+        ],
+    }
+    write_whole(folder / "weights.safetensors", to_bytes(tensors))
+    write_whole(folder / "model.json", json.dumps(card, indent=1).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write aside, then rename: a reader never sees half a file."""
+    aside = path.with_name(path.name + ".part")
+    aside.write_bytes(content)
+    aside.replace(path)
+
+
+def load(path: Path) -> Model:
+    """Read a model from its folder, or from the run folder around it.
+
+    Raises UserError with the file and what is wrong with it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = path / "model" if (path / "model").is_dir() else path
+    where = folder / "model.json"
+    if not where.is_file():
+        todo = "Name a run folder, or its model folder, as written by trainwell fit."
+        raise UserError(str(path), "holds no model (model.json)", todo)
+    try:
+        card = json.loads(where.read_text(encoding="utf-8"))
+        if card["format"] != FORMAT:
+            todo = "Use the trainwell version that wrote it, or train again."
+            raise UserError(str(where), f"format {card['format']}, expected {FORMAT}", todo)
+        schema = schema_from_json(card["schema"])
+        tensors = load_file(folder / "weights.safetensors")
+        return _from_card(card, schema, tensors)
+    except UserError as error:
+        if isinstance(error, RecipeError):
+            raise UserError(str(where), f"cannot be understood: {error}", "Train again.") from None
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as e:
+        problem = f"the model is damaged or incomplete ({type(e).__name__}: {e})"
+        raise UserError(str(folder), problem, "Copy it again, or train again.") from None
+
+
+def _from_card(card: dict[str, Any], schema: Schema, tensors: dict[str, Tensor]) -> Model:
+    folds = []
+    for f, layers in enumerate(card["folds"]):
+        built = [
+            rebuild(d, _under(tensors, f"fold{f}.{i}."))  # buffers of layer i
+            for i, d in enumerate(layers)
+        ]
+        folds.append(nn.Sequential(*built).eval())
+    shape = _shape_after(folds[0], schema)
+    parts = []
+    for m, entry in enumerate(card["networks"]):
+        recipe = edit(Recipe(), entry["recipe"], "model.json")
+        network = _network(recipe, shape, len(card["classes"]))
+        network.load_state_dict(_under(tensors, f"network{m}."))
+        parts.append(Part(network, entry["fold"], entry["seed"], recipe))
+    return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts))
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _shape_after(fold: nn.Sequential, schema: Schema) -> tuple[int, ...]:
+    """Shape of one example behind the pre-processing."""
+    dtype = {"table": torch.float32, "images": torch.uint8, "audio": torch.int16}[schema.kind]
+    with torch.inference_mode():
+        return tuple(fold(torch.zeros((1, *schema.shape), dtype=dtype)).shape[1:])
+
+
+def _network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and then replaced
+        return recipe.model.build(shape, classes, recipe.dropout).eval()
+
+

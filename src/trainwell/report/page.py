@@ -1,0 +1,296 @@
+"""The report: one self-contained HTML file, written from the files of a run folder alone.
+
+`write_report(run)` reads run.json, history.csv and, if it is there, examples.npz. Whatever an
+older run lacks is left out of the page. Words are in templates/, numbers are made here.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from trainwell.errors import DataError
+from trainwell.report import figures
+
+Json = Mapping[str, Any]
+
+SCORES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "log_loss": "Log loss",
+    "ece": "Calibration error",
+}
+PARTS = {"test": "Test, sealed", "validation": "Validation, out of fold", "train": "Training"}
+
+
+def write_report(run: Path) -> Path:
+    """Write `run`/report.html and return its path."""
+    path = Path(run) / "run.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(str(path), "not found", "Name the folder of a finished run.") from error
+    except ValueError as error:
+        raise DataError(str(path), f"not JSON ({error})", "Train again.") from error
+    if not isinstance(facts, dict):
+        raise DataError(str(path), "not a JSON object", "Train again.")
+    page = render(
+        facts, read_history(Path(run) / "history.csv"), read_examples(Path(run)), Path(run)
+    )
+    out = Path(run) / "report.html"
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Rows of history.csv; an empty or unreadable cell is nan. No file: no rows."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{k: _number(v) for k, v in row.items() if k} for row in csv.DictReader(file)]
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def read_examples(run: Path) -> tuple[Any, Any] | None:
+    """Pictures (M, C, H, W) and labels (M,) of examples.npz, or None."""
+    path = run / "examples.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        if not {"images", "labels"} <= set(stored.files):
+            return None
+        return stored["images"], stored["labels"]
+
+
+def render(
+    facts: Json,
+    history: Sequence[Mapping[str, float]] = (),
+    examples: tuple[Any, Any] | None = None,
+    folder: Path | None = None,
+) -> str:
+    """The page as text."""
+    import jinja2
+
+    def load(name: str) -> str:
+        return (files("trainwell.report") / "templates" / name).read_text(encoding="utf-8")
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(load),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    environment.filters |= {"points": points, "score": score_cell, "plain": plain, "time": duration}
+    return environment.get_template("page.html").render(
+        run=facts,
+        headline=headline(facts),
+        verdict=verdict(facts),
+        score_names=SCORES,
+        parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
+        figures=figures.all_figures(facts, history, examples),
+        gap=gap(facts),
+        data_rows=data_rows(facts.get("data") or {}),
+        folder=contents(folder) if folder else [],
+    )
+
+
+def contents(folder: Path) -> list[str]:
+    """Names in the run folder, the report with them; folders end with a slash."""
+    names = {p.name + ("/" if p.is_dir() else "") for p in folder.iterdir()}
+    return sorted(names | {"report.html"})
+
+
+# ---- words made of numbers ------------------------------------------------------------------
+
+
+def points(value: Any, digits: int = 1) -> str:
+    """A share as per cent without the sign.
+
+    >>> points(0.98333), points(None)
+    ('98.3', '–')
+    """
+    return f"{100 * value:.{digits}f}" if _finite(value) else "–"
+
+
+def _finite(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def score_cell(interval: Any, name: str = "") -> tuple[str, str]:
+    """A score and its interval as a table shows them.
+
+    >>> score_cell({"value": 0.98333, "low": 0.9642, "high": 0.9924}, "accuracy")
+    ('98.3 %', '96.4–99.2')
+    >>> score_cell({"value": 0.0621, "low": None, "high": None}, "log_loss")
+    ('0.062', '')
+    """
+    if not isinstance(interval, Mapping) or not _finite(interval.get("value")):
+        return "–", ""
+    low, value, high = (interval.get(k) for k in ("low", "value", "high"))
+    ends = _finite(low) and _finite(high)
+    if name == "log_loss":
+        return f"{value:.3f}", f"{low:.3f}–{high:.3f}" if ends else ""
+    return f"{points(value)} %", f"{points(low)}–{points(high)}" if ends else ""
+
+
+def duration(seconds: Any) -> str:
+    """Seconds in words.
+
+    >>> duration(41.2), duration(185), duration(7320)
+    ('41.2 s', '3 min 5 s', '2 h 2 min')
+    """
+    if not _finite(seconds):
+        return "–"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def plain(value: Any) -> str:
+    """Any JSON value on one line, as a person would write it.
+
+    >>> plain({"train": 3, "test": 1}), plain([]), plain(84234), plain(True), plain(0.05)
+    ('train 3, test 1', 'none', '84,234', 'yes', '0.05')
+    """
+    if value is None or value == [] or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    return str(value)
+
+
+def judged(facts: Json) -> str:
+    """The part the headline speaks of: the test part where there is one."""
+    return "test" if facts.get("test") else "validation"
+
+
+def headline(facts: Json) -> dict[str, str]:
+    """The answer: name, number, and what the number was measured on."""
+    part = judged(facts)
+    scores = facts.get(part) or {}
+    accuracy = scores.get("accuracy") or {}
+    n = scores.get("n")
+    count = f"{n:,} " if _finite(n) else ""
+    kind = "sealed test examples" if part == "test" else "validation examples, out of fold"
+    ends = all(_finite(accuracy.get(k)) for k in ("low", "high"))
+    return {
+        "name": str(facts.get("name") or "run"),
+        "value": points(accuracy.get("value")),
+        "on": f"{count}{kind}",
+        "interval": f"{points(accuracy['low'])}–{points(accuracy['high'])}" if ends else "",
+        "part": part,
+    }
+
+
+def verdict(facts: Json) -> str:
+    """One sentence: do the intervals show that the network beats the best baseline?"""
+    part = judged(facts)
+    network = (facts.get(part) or {}).get("accuracy") or {}
+    found = [
+        (scores["value"], str(b.get("name")), scores)
+        for b in facts.get("baselines") or []
+        if _finite((scores := (b.get(part) or {}).get("accuracy") or {}).get("value"))
+    ]
+    if not found or not _finite(network.get("value")):
+        return ""
+    value, name, scores = max(found, key=lambda f: f[0])
+    gap = 100 * (network["value"] - value)
+    ahead = f"{abs(gap):.1f} points {'above' if gap >= 0 else 'below'}"
+    best = f"the best baseline ({name}, {points(value)} %)"
+    ends = [network.get("low"), network.get("high"), scores.get("low"), scores.get("high")]
+    if not all(map(_finite, ends)):
+        return f"The network is {ahead} {best}; without intervals that shows little."
+    if network["low"] > scores["high"]:
+        return (
+            f"The network is {ahead} {best}, and the two intervals do not overlap: "
+            "on data like these, the network is better."
+        )
+    if network["high"] < scores["low"]:
+        return (
+            f"The network is {ahead} {best}, and the two intervals do not overlap: "
+            f"on data like these, use {name} instead."
+        )
+    if abs(gap) < 0.05:
+        return (
+            f"The network and {best} are equally often right: "
+            "these rows do not show that the network is needed."
+        )
+    side = "better" if gap > 0 else "worse"
+    return (
+        f"The network is {ahead} {best}, but the two intervals overlap: these "
+        f"{plain((facts.get(part) or {}).get('n'))} rows alone do not show that it is {side}. "
+        "Nor do they show that the two are equal."
+    )
+
+
+def gap(facts: Json) -> str:
+    """Training against validation accuracy, in words."""
+    train, validation = (
+        ((facts.get(p) or {}).get("accuracy") or {}).get("value") for p in ("train", "validation")
+    )
+    if not _finite(train) or not _finite(validation):
+        return ""
+    return (
+        f"With the weights of each member's best epoch: {points(train)} % right on training rows, "
+        f"{points(validation)} % on validation rows, a gap of "
+        f"{points(train - validation)} points."
+    )
+
+
+def data_rows(data: Json) -> list[tuple[str, str]]:
+    """Facts about the data as (name, value), without those drawn or listed elsewhere."""
+    names = {
+        "rows": "Rows",
+        "classes": "Classes",
+        "shape": "Shape of one example",
+        "features": "Features",
+        "imbalance": "Largest to smallest class",
+        "duplicates": "Duplicates",
+        "conflicts": "Same input, other label",
+        "duplicates_train_test": "Duplicates across training and test",
+        "missing": "Missing values",
+        "constant": "Constant columns",
+        "groups": "Groups",
+    }
+    elsewhere = {"counts", "skipped", "notes"}
+    ordered = [k for k in names if k in data] + [
+        k for k in data if k not in names and k not in elsewhere
+    ]
+    rows = []
+    for key in ordered:
+        value = data[key]
+        words = plain(value)
+        if key == "shape" and isinstance(value, list | tuple):
+            words = " × ".join(map(str, value))
+        elif key == "imbalance" and _finite(value):
+            words = f"{value:.2f} : 1"
+        elif key == "groups" and isinstance(value, Mapping):
+            words = f"{len(value):,} ({plain(dict(list(value.items())[:6]))}" + (
+                ", …)" if len(value) > 6 else ")"
+            )
+        rows.append((names.get(key, key.replace("_", " ").capitalize()), words))
+    return rows

@@ -1,0 +1,177 @@
+"""From the numbers of a run to the content of run.json. Pure functions; nothing is trained here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainwell import stats
+from trainwell.baselines import Baseline
+from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.split import Split
+from trainwell.engine.ladder import Ladder
+from trainwell.engine.population import Trained
+from trainwell.engine.train import EpochScore
+
+Floats = npt.NDArray[np.float64]
+FEW_GROUPS = 5  # an interval over fewer groups than this would be too narrow to show
+
+
+def scores(data: Dataset, rows: IntArray, probabilities: Floats, seed: int) -> dict[str, Any]:
+    """All scores with intervals on some rows, plain data.
+
+    Where the data have groups, and enough of them among these rows, the intervals are over groups:
+    clips of one speaker are no independent evidence.
+    """
+    groups = None if data.groups is None else data.groups[rows]
+    if groups is not None and len(np.unique(groups)) < FEW_GROUPS:
+        groups = None
+    return stats.score(data.labels[rows], probabilities, seed, groups).to_json()
+
+
+def class_table(data: Dataset, rows: IntArray, probabilities: Floats) -> dict[str, Any]:
+    """Confusion matrix (rows are true classes), recall and precision of every class."""
+    labels, predicted = data.labels[rows], probabilities.argmax(axis=1)
+    table = stats.per_class(labels, predicted, len(data.classes))
+    return {
+        "confusion": stats.confusion(labels, predicted, len(data.classes)).tolist(),
+        "per_class": [
+            {
+                "class": name,
+                "n": row.n,
+                "recall": row.recall.to_json() if row.n else None,
+                "precision": row.precision.to_json() if row.predicted else None,
+            }
+            for name, row in zip(data.classes, table, strict=True)
+        ],
+    }
+
+
+def baseline_table(
+    data: Dataset, rows: IntArray, found: Sequence[Baseline], part: str, seed: int
+) -> list[dict[str, Any]]:
+    """One entry per yardstick; `part` is "test" or "validation"."""
+    empty: dict[str, Any] = {"test": None, "validation": None}
+    return [
+        {"name": b.name, "says": b.says}
+        | empty
+        | {part: scores(data, rows, b.probabilities, seed)}
+        for b in found
+    ]
+
+
+def member_table(trained: Sequence[Trained]) -> list[dict[str, Any]]:
+    """One entry per trained network."""
+    return [
+        {
+            "member": number,
+            "fold": t.member.fold,
+            "seed": t.member.seed,
+            "epochs": t.epochs,
+            "best_epoch": t.best_epoch,
+            "validation_accuracy": t.accuracy if t.best_epoch else None,
+            "validation_log_loss": t.log_loss if t.best_epoch else None,
+            "diverged": t.diverged,
+        }
+        for number, t in enumerate(trained)
+    ]
+
+
+def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> dict[str, Any]:
+    """Clean scores on training rows at each member's best epoch: mean over members, interval."""
+    best = {(i, t.best_epoch) for i, t in enumerate(trained) if t.best_epoch}
+    rows = [s for s in history if (s.member, s.epoch) in best]
+    return {
+        "accuracy": stats.mean_interval([s.train_accuracy for s in rows]).to_json(),
+        "log_loss": stats.mean_interval([s.train_loss for s in rows]).to_json(),
+        "n": len(rows),
+    }
+
+
+def ladder_table(ladder: Ladder) -> dict[str, Any]:
+    """The rungs of the learning-rate ladder with intervals of ± 1.96 standard errors."""
+    rungs = [
+        {
+            "lr": r.lr,
+            "log_loss": {
+                "value": finite(r.log_loss),
+                "low": finite(r.log_loss - 1.96 * r.error),
+                "high": finite(r.log_loss + 1.96 * r.error),
+            },
+            "accuracy": finite(r.accuracy),
+            "diverged": r.diverged,
+        }
+        for r in ladder.rungs
+    ]
+    says = f"{ladder.chosen:g} had the lowest validation loss of {len(rungs)} rates"
+    if ladder.edge:
+        says += "; it lies on the edge of the rates tried"
+    return {"rates": rungs, "chosen": ladder.chosen, "edge": ladder.edge, "says": says}
+
+
+def ensemble_table(
+    labels: IntArray, members: Floats, mean: Floats, part: str, seed: int
+) -> dict[str, Any]:
+    """What averaging gains over the average single network: accuracy, interval over rows.
+
+    members (M, n, C) and mean (n, C) are probabilities on the same rows with labels (n,).
+    """
+    single = (members.argmax(axis=2) == labels).mean(axis=0)
+    gain = (mean.argmax(axis=1) == labels) - single  # (n,), one difference per row
+    found = stats.bca(gain, lambda rows: rows.mean(axis=-1), seed).to_json()
+    count = len(members)
+    if count == 1:
+        says = "one network"
+    else:
+        says = f"the mean of {count} networks' probabilities; " + (
+            "better than its average member"
+            if (found["low"] or 0) > 0
+            else "a gain over its average member is not shown"
+        )
+    return {"members": count, f"{part}_gain": found if count > 1 else None, "says": says}
+
+
+def split_table(split: Split) -> dict[str, Any]:
+    """Sizes of all parts."""
+    return {
+        "test": len(split.sealed),
+        "development": len(split.development),
+        "folds": [{"train": len(f.train), "validation": len(f.validation)} for f in split.folds],
+        "notes": list(split.notes),
+    }
+
+
+def data_table(data: Dataset, counted: Mapping[str, Any]) -> dict[str, Any]:
+    """Data facts in the form of run.json."""
+    table = dict(counted)
+    table["counts"] = dict(zip(data.classes, data.counts.tolist(), strict=True))
+    table["shape"] = list(data.schema.shape)
+    table["skipped"] = [dataclasses.asdict(s) for s in data.skipped]
+    table["notes"] = list(data.notes)
+    return table
+
+
+def environment(threads: int, cores: int, device: torch.device) -> dict[str, Any]:
+    """What the bits of the result depend on, besides the command."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cores": cores,
+        "threads": threads,
+        "device": str(device),
+    }
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where JSON has no word for it."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,100 @@
+"""The run folder: what a training leaves behind, and how it is read again.
+
+    run.json        the result: scores with intervals, data facts, recipe, members, environment
+    recipe.toml     the recipe with its learning rate; `fit --recipe` reads it
+    history.csv     member, epoch, learning rate, losses and accuracies
+    oof.npz         out-of-fold probabilities and the split
+    model/          weights (safetensors) and card (JSON)
+    log.txt         what was said while it ran
+    report.html     the report, drawn from the files above
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainwell.engine.train import EpochScore
+from trainwell.errors import UserError
+
+HISTORY = ("member", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder and the content of run.json."""
+
+    folder: Path
+    result: Mapping[str, Any]
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """Create the folder of a new run; raises UserError where that is not possible.
+
+    Without `out` it is runs/NAME-DATE-TIME under the current folder.
+    """
+    if out is None:
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "run"
+        folder = Path("runs") / f"{safe}-{stamp}"
+        number = 2
+        while folder.exists():
+            folder, number = Path("runs") / f"{safe}-{stamp}-{number}", number + 1
+    else:
+        folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            todo = "Choose another folder with --out, or remove this one."
+            raise UserError(str(folder), "the folder for the run is not empty", todo)
+        probe = folder / "log.txt"
+        probe.touch()
+    except OSError as error:
+        problem = f"the folder for the run cannot be written ({error.strerror})"
+        raise UserError(str(folder), problem, "Choose another folder with --out.") from None
+    return folder
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside and rename; numbers that are not finite must have become None before."""
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def write_history(path: Path, scores: Iterable[EpochScore]) -> None:
+    """One line per member and epoch, sorted by member."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(HISTORY)
+        for s in sorted(scores, key=lambda s: (s.member, s.epoch)):
+            writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in _values(s)])
+
+
+def _values(score: EpochScore) -> list[float | int]:
+    return [getattr(score, name) for name in HISTORY]
+
+
+def load_run(folder: str | Path) -> Run:
+    """A run from its folder; raises UserError when it holds none."""
+    path = Path(folder)
+    where = path / "run.json"
+    try:
+        return Run(path, json.loads(where.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        todo = "Name a folder that trainwell fit has written and finished."
+        raise UserError(str(path), "holds no finished run (run.json)", todo) from None
+    except (OSError, ValueError) as error:
+        raise UserError(str(where), f"cannot be read ({error})", "Train again.") from None
