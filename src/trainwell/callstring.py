@@ -99,7 +99,9 @@ def _conform_tuple(
     kinds = (inner[0],) * len(value) if repeated else inner
     if len(kinds) != len(value):
         return value, [f"{where} must have {len(kinds)} entries, got {len(value)}: {value!r}"]
-    pairs = [conform(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True))]
+    pairs = [
+        conform(v, k, f"{where}[{i}]") for i, (v, k) in enumerate(zip(value, kinds, strict=True))
+    ]
     return tuple(kept for kept, _ in pairs), [w for _, wrong in pairs for w in wrong]
 
 

@@ -1,50 +1,275 @@
 """The main job: from labelled data to a trained, honestly measured classifier.
 
-read → look → split → baselines → learning rate → train → out-of-fold scores → open the sealed
-test part once → write the run folder, the model and the report.
+read → look → split → learning rate → train → out-of-fold scores → open the sealed test part once →
+yardsticks → write the run folder, the model and the report.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 import trainwell
 from trainwell import model as models
-from trainwell import stats
-from trainwell.baselines import Baseline, baselines
-from trainwell.budget import Budget, Size, epochs_within, plan_size
-from trainwell.data.dataset import Dataset, Kind
+from trainwell import results
+from trainwell.baselines import baselines
+from trainwell.data.dataset import Dataset, IntArray, Kind
 from trainwell.data.facts import facts
 from trainwell.data.read import read
-from trainwell.data.split import Fold, Split, make_split, sample_rows
-from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.ladder import Ladder, climb
-from trainwell.engine.population import Member, Population, Trained, plan
-from trainwell.engine.threads import choose_threads, cores
-from trainwell.engine.train import EpochScore, train
-from trainwell.errors import Interrupted, TrainwellError, UserError
+from trainwell.data.split import sample_rows
+from trainwell.engine.ladder import Ladder
+from trainwell.engine.population import Trained
+from trainwell.engine.threads import cores
+from trainwell.engine.train import EpochScore
+from trainwell.errors import Interrupted, UserError
 from trainwell.progress import Progress
-from trainwell.recipe import (
-    Recipe,
-    check_against,
-    edit,
-    fields_as_text,
-    load_recipe,
-    starting_recipe,
-    to_toml,
-)
+from trainwell.recipe import Recipe, fields_as_text, to_toml
 from trainwell.report.page import write_report
-from trainwell.run import Run, new_folder, write_history, write_json
+from trainwell.run import Run, new_folder, peak_megabytes, write_history, write_json
 from trainwell.seeding import stream_seed
-from trainwell.techniques.models.cnn import Cnn
+from trainwell.training import (
+    TEST_SHARE,
+    Options,
+    Work,
+    best_of,
+    check_options,
+    out_of_fold,
+    prepare,
+    search_rate,
+    train_members,
+)
+
+Floats = npt.NDArray[np.float64]
+THUMBNAILS = 40  # pictures kept for the report
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The rows that judge the model, and what it says of them.
+
+    part: "test", or "validation" where there is no test part. members (M, n, C) is None then: each
+    row is judged by other networks. probabilities (n, C) are those of the whole model.
+    """
+
+    part: str
+    rows: IntArray
+    members: Floats | None
+    probabilities: Floats
+
+
+def fit(
+    source: Any,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    kind: Kind | None = None,
+    pattern: str | None = None,
+    image_size: int | None = None,
+    test: float | str | Path = TEST_SHARE,
+    out: str | Path | None = None,
+    budget: str | float | None = None,
+    seed: int = 0,
+    folds: int | None = None,
+    seeds: int | None = None,
+    recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    ensemble: bool = True,
+    jobs: int | None = None,
+    quiet: bool = True,
+    command: str = "trainwell.fit(...)",
+) -> Run:
+    """Train a classifier on labelled data and measure it honestly; returns the run.
+
+    source: a path, a sample set's name, a DataFrame, or arrays (X, y) or (X, y, groups).
+    target, group: column names (group also a field of `pattern`); rows of a group stay together.
+    test: share of rows to seal, 0 for none, or a file or folder with the test part.
+    settings: fields of the recipe to change, for instance {"lr": 0.01}.
+    Raises UserError for everything the user can mend. After Ctrl-C the best weights so far are
+    scored and written, and `run.result["interrupted"]` is True.
+    """
+    started = time.time()
+    share = float(test) if isinstance(test, int | float) else TEST_SHARE
+    test_file = None if isinstance(test, int | float) else test
+    chosen = Options(
+        out, budget, seed, folds, seeds, recipe, settings or {}, ensemble, share, jobs, command
+    )
+    with Progress(quiet=quiet) as progress:
+        check_options(chosen)
+        progress.stage("reading the data")
+        data = read(
+            source,
+            target=target,
+            group=group,
+            kind=kind,
+            pattern=pattern,
+            test=test_file,
+            image_size=image_size,
+        )
+        say_data(progress, data)
+        work = prepare(data, chosen, progress)
+        folder = new_folder(out, data.name)
+        progress.log = folder / "log.txt"
+        return _steps(work, folder, started)
+
+
+def say_data(progress: Progress, data: Dataset) -> None:
+    shape = " × ".join(map(str, data.schema.shape))
+    what = {"table": "rows", "images": "pictures", "audio": "clips"}[data.kind]
+    progress.say(f"{data.name}: {len(data)} {what} of {shape}, {len(data.classes)} classes")
+    for note in data.notes:
+        progress.say(note)
+    for skipped in data.skipped[:10]:
+        progress.say(f"skipped {skipped.where}: {skipped.why}")
+    if len(data.skipped) > 10:
+        progress.say(f"and {len(data.skipped) - 10} more files skipped; all are in run.json")
+
+
+def _steps(work: Work, folder: Path, started: float) -> Run:
+    """The steps after preparation, in order; each later one uses only what came before."""
+    data, split, progress = work.data, work.split, work.progress
+    progress.stage("looking at the data")
+    counted = facts(data)
+    ladder = search_rate(work) if work.recipe.lr is None else None
+    if ladder is not None:
+        work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
+        progress.say(f"learning rate {ladder.chosen:g}")
+    trained, history = train_members(work)
+    progress.stage("scoring")
+    whole, model = _models(work, trained)
+    oof_rows, oof = out_of_fold(whole, data, split)
+    judged = Judgement("validation", oof_rows, None, oof)
+    if len(split.sealed):
+        rows = split.sealed.open("final score")
+        members = model.member_probabilities(data.inputs[rows])
+        judged = Judgement("test", rows, members, members.mean(axis=0))
+    validation = results.scores(data, oof_rows, oof, work.options.seed)
+    progress.stage("training yardsticks")
+    yardsticks = _yardsticks(work, judged)
+    progress.stage("writing the results")
+    result = (
+        _identity(work, folder)
+        | _measured(work, judged)
+        | {"validation": validation, "train": results.train_scores(trained, history)}
+        | {"baselines": yardsticks, "data": results.data_table(data, counted)}
+        | _training(work, ladder, trained, model)
+        | _circumstances(work, started)
+    )
+    _write(work, folder, result, history, model)
+    np.savez_compressed(
+        folder / "oof.npz",
+        rows=oof_rows,
+        labels=data.labels[oof_rows],
+        probabilities=oof.astype(np.float32),
+    )
+    write_json(folder / "run.json", result)  # last: a folder with run.json is complete
+    write_report(folder)
+    return Run(folder, result)
+
+
+def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, models.Model]:
+    """The model of all networks, and the one that is kept: the same, or the best single network."""
+    usable = [t for t in trained if t.best_epoch]
+    if not usable and work.interrupted:
+        raise Interrupted("Interrupted before the first epoch was finished: nothing to keep.")
+    if not usable:
+        problem = f"every training diverged (learning rate {work.recipe.lr:g})"
+        raise UserError("training", problem, "Give a smaller rate with --set lr=...")
+    lost = len(trained) - len(usable)
+    if lost:
+        work.warnings.append(f"{lost} of {len(trained)} networks diverged and were left out")
+    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.folds, usable)
+    return whole, whole if work.options.ensemble else whole.only([best_of(usable)])
+
+
+def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
+    """Baselines trained on everything outside the test part; without one, judged on one fold."""
+    fold = work.split.folds[0]
+    test = judged.part == "test"
+    train = work.split.development if test else fold.train
+    rows = judged.rows if test else fold.validation
+    found = baselines(work.data, work.inputs.folds[0], train, rows, work.options.seed)
+    return results.baseline_table(work.data, rows, found, judged.part, work.options.seed)
+
+
+def _identity(work: Work, folder: Path) -> dict[str, Any]:
+    return {
+        "name": work.data.name,
+        "kind": work.data.kind,
+        "run": str(folder),
+        "version": trainwell.__version__,
+        "command": work.options.command,
+        "seed": work.options.seed,
+        "classes": list(work.data.classes),
+    }
+
+
+def _measured(work: Work, judged: Judgement) -> dict[str, Any]:
+    """Everything measured on the part that judges."""
+    data, seed = work.data, work.options.seed
+    labels = data.labels[judged.rows]
+    ensemble: dict[str, Any] = {"members": len(work.split.folds) * work.size.seeds}
+    if judged.members is not None:
+        ensemble = results.ensemble_table(
+            labels, judged.members, judged.probabilities, "test", seed
+        )
+    is_test = judged.part == "test"
+    return {
+        "test": results.scores(data, judged.rows, judged.probabilities, seed) if is_test else None,
+        "test_openings": len(work.split.sealed.openings),
+        "confusion_part": judged.part,
+        "ensemble": ensemble,
+        **results.class_table(data, judged.rows, judged.probabilities),
+    }
+
+
+def _training(
+    work: Work, ladder: Ladder | None, trained: Sequence[Trained], model: models.Model
+) -> dict[str, Any]:
+    return {
+        "split": results.split_table(work.split),
+        "recipe": fields_as_text(work.recipe),
+        "ladder": results.ladder_table(ladder) if ladder else None,
+        "members": results.member_table(trained),
+        "parameters": model.parameters,
+        "findings": [],
+        "decisions": [],
+        "warnings": work.warnings,
+        "interrupted": work.interrupted,
+    }
+
+
+def _circumstances(work: Work, started: float) -> dict[str, Any]:
+    """Machine and times: what may differ when the same command runs again."""
+    return {
+        "environment": results.environment(work.threads, cores(), work.device),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(started)),
+        "seconds": round(time.time() - started, 2),
+        "peak_mb": peak_megabytes(),
+    }
+
+
+def _write(
+    work: Work,
+    folder: Path,
+    result: Mapping[str, Any],
+    history: Sequence[EpochScore],
+    model: models.Model,
+) -> None:
+    (folder / "recipe.toml").write_text(to_toml(work.recipe), encoding="utf-8")
+    write_history(folder / "history.csv", history)
+    models.save(model, folder / "model")
+    write_json(folder / "findings.json", result["findings"])
+    write_json(folder / "decisions.json", result["decisions"])
+    if work.data.kind == "images":
+        seed = stream_seed(work.options.seed, "thumbnails")
+        rows = sample_rows(work.split.development, work.data.labels, THUMBNAILS, seed)
+        np.savez_compressed(
+            folder / "examples.npz", images=work.data.inputs[rows], labels=work.data.labels[rows]
+        )

@@ -7,7 +7,6 @@ pickle: loading a model that somebody sent cannot run code.
 from __future__ import annotations
 
 import json
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from trainwell.techniques.inputs import describe, rebuild
 
 FORMAT = 1
 CHUNK = 512  # examples predicted at once
+# What reading a damaged file may raise.
+DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ class Model:
 
     def probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Probabilities (N, C): the mean over the networks."""
-        return self.member_probabilities(inputs).mean(axis=0)
+        mean: npt.NDArray[np.float64] = self.member_probabilities(inputs).mean(axis=0)
+        return mean
 
     def only(self, parts: Sequence[int]) -> Model:
         """The same model with some of its networks."""
@@ -149,8 +151,8 @@ def load(path: Path) -> Model:
         if isinstance(error, RecipeError):
             raise UserError(str(where), f"cannot be understood: {error}", "Train again.") from None
         raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, SafetensorError) as e:
-        problem = f"the model is damaged or incomplete ({type(e).__name__}: {e})"
+    except (*DAMAGED, SafetensorError) as error:
+        problem = f"the model is damaged or incomplete ({type(error).__name__}: {error})"
         raise UserError(str(folder), problem, "Copy it again, or train again.") from None
 
 
@@ -186,5 +188,3 @@ def _shape_after(fold: nn.Sequential, schema: Schema) -> tuple[int, ...]:
 def _network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn and then replaced
         return recipe.model.build(shape, classes, recipe.dropout).eval()
-
-

@@ -1,7 +1,8 @@
 """The recipe: a frozen, flat value that names every choice of a training.
 
-Edit it with `dataclasses.replace`, or by text: `--set lr=0.05`, `schedule = "StepDecay(every=5)"` in
-a TOML file. All mistakes are reported at once, before any work.
+Edit it with `dataclasses.replace`, or by text: `--set lr=0.05` on the command line,
+`schedule = "StepDecay(every=5)"` in a TOML file. All mistakes are reported at once, before any
+work.
 """
 
 from __future__ import annotations
@@ -163,9 +164,11 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
     if isinstance(recipe.model, Cnn) and not pictures:
         need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"
         mistakes.append(f"model: Cnn needs {need}, the data are {schema.kind}; use Mlp or Linear")
-    for kind in (L2, Dropout):
-        if sum(isinstance(r, kind) for r in recipe.regularize) > 1:
-            mistakes.append(f"regularize: {kind.__name__} is given twice")
+    mistakes += [
+        f"regularize: {kind.__name__} is given twice"
+        for kind in (L2, Dropout)
+        if sum(isinstance(r, kind) for r in recipe.regularize) > 1
+    ]
     if mistakes:
         raise RecipeError("recipe", mistakes)
 
@@ -178,18 +181,21 @@ def starting_recipe(schema: Schema, rows: int) -> Recipe:
     """
     batch = int(min(128, max(16, 2 ** round(math.log2(max(rows, 1) / 40)))))
     if isinstance(schema, TableSchema):
+        width = 64 if rows < 1000 else 128 if rows < 5000 else 256
         return Recipe(
+            model=Mlp(hidden=(width, width)),
+            regularize=(L2(1e-3 if rows < 1000 else 1e-4), Dropout(0.2)),
             batch_size=batch,
             epochs=_epochs(rows, batch, steps=8000, least=10, most=80),
             patience=20,
         )
     size = min(schema.height, schema.width) if isinstance(schema, ImageSchema) else 40
-    channels = (32, 64) if size <= 12 else (32, 64, 128)
+    channels = (32, 64) if size <= 12 else (16, 32, 64)
     preprocess: tuple[Preprocess, ...] = (Standardize(per="channel"),)
     if isinstance(schema, AudioSchema):
         preprocess = (LogMel(), *preprocess)
     return Recipe(
-        model=Cnn(channels=channels, depth=2 if size <= 12 else 1),
+        model=Cnn(channels=channels),
         preprocess=preprocess,
         regularize=(L2(1e-4), Dropout(0.2)),
         batch_size=batch,
@@ -203,19 +209,19 @@ def _epochs(rows: int, batch: int, steps: int, least: int, most: int) -> int:
 
 
 __all__ = [
+    "L2",
+    "Adam",
     "Cnn",
     "CrossEntropy",
     "Dropout",
     "He",
-    "L2",
     "Linear",
     "LogMel",
     "Mlp",
-    "Standardize",
-    "Adam",
     "Model",
     "Momentum",
     "Recipe",
+    "Standardize",
     "check_against",
     "edit",
     "fields_as_text",

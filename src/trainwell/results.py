@@ -60,9 +60,7 @@ def baseline_table(
     """One entry per yardstick; `part` is "test" or "validation"."""
     empty: dict[str, Any] = {"test": None, "validation": None}
     return [
-        {"name": b.name, "says": b.says}
-        | empty
-        | {part: scores(data, rows, b.probabilities, seed)}
+        {"name": b.name, "says": b.says} | empty | {part: scores(data, rows, b.probabilities, seed)}
         for b in found
     ]
 

@@ -1,12 +1,12 @@
 """The run folder: what a training leaves behind, and how it is read again.
 
-    run.json        the result: scores with intervals, data facts, recipe, members, environment
-    recipe.toml     the recipe with its learning rate; `fit --recipe` reads it
-    history.csv     member, epoch, learning rate, losses and accuracies
-    oof.npz         out-of-fold probabilities and the split
-    model/          weights (safetensors) and card (JSON)
-    log.txt         what was said while it ran
-    report.html     the report, drawn from the files above
+run.json        the result: scores with intervals, data facts, recipe, members, environment
+recipe.toml     the recipe with its learning rate; `fit --recipe` reads it
+history.csv     member, epoch, learning rate, losses and accuracies
+oof.npz         out-of-fold probabilities and the split
+model/          weights (safetensors) and card (JSON)
+log.txt         what was said while it ran
+report.html     the report, drawn from the files above
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +67,19 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     return folder
 
 
+def peak_megabytes() -> int:
+    """The most memory this process has held so far, in MiB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON aside and rename; numbers that are not finite must have become None before."""
     aside = path.with_name(path.name + ".part")
     aside.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def write_history(path: Path, scores: Iterable[EpochScore]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +78,7 @@ def test_length_of_clips() -> None:
 
 def test_names_are_read_when_all_lie_in_one_folder(tmp_path: Path) -> None:
     for i in range(24):
-        save(tmp_path / f"{i % 2}_{'anna ben carl'.split()[i % 3]}_{i}.wav", tone())
+        save(tmp_path / f"{i % 2}_{['anna', 'ben', 'carl'][i % 3]}_{i}.wav", tone())
     data = read(tmp_path)
     assert data.classes == ("0", "1")
     assert data.group_names == ("anna", "ben", "carl")
@@ -88,7 +90,7 @@ def test_names_are_read_when_all_lie_in_one_folder(tmp_path: Path) -> None:
 
 def test_no_groups_where_the_second_part_tells_the_label(tmp_path: Path) -> None:
     for i in range(24):
-        save(tmp_path / f"{'dog cat'.split()[i % 2]}_{'abcd'[i % 4]}_{i}.wav", tone())
+        save(tmp_path / f"{['dog', 'cat'][i % 2]}_{'abcd'[i % 4]}_{i}.wav", tone())
     assert read(tmp_path).groups is None
 
 
@@ -130,3 +132,27 @@ def test_new_clips_take_the_rate_and_length_of_training(tmp_path: Path) -> None:
     (tmp_path / "bad.wav").touch()
     with pytest.raises(DataError, match="the file is empty"):
         read_like(tmp_path / "bad.wav", schema, ())
+
+
+def test_new_clips_with_the_label_in_their_names(tmp_path: Path) -> None:
+    for name in ("yes_1", "no_1", "yes_2"):
+        save(tmp_path / f"{name}.wav", tone())
+    new = read_like(tmp_path, AudioSchema(8000, 100), ("no", "yes"))
+    assert new.labels == ("no", "yes", "yes")
+    new = read_like(tmp_path, AudioSchema(8000, 100), ("1", "2"), pattern="{who}_{label}")
+    assert new.labels == ("1", "1", "2")
+
+
+def test_folder_of_clips_gives_what_the_sample_gives(tmp_path: Path) -> None:
+    path = Path(os.environ.get("TRAINWELL_DATA", "/nowhere")) / "fsdd" / "fsdd-4-speakers.tar.gz"
+    if not path.is_file():
+        pytest.skip("fsdd is not in $TRAINWELL_DATA")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    data, sample = read(tmp_path / "fsdd"), read("fsdd")
+    np.testing.assert_array_equal(data.inputs, sample.inputs)
+    assert data.schema == sample.schema and data.names == sample.names
+    assert data.labels.tolist() == sample.labels.tolist()
+    assert data.groups is not None and sample.groups is not None
+    assert data.groups.tolist() == sample.groups.tolist()
+    assert data.group_names == sample.group_names

@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     folder = tmp_path / "served"
     folder.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield folder, f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -214,7 +214,7 @@ def test_damaged_or_foreign_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "fsdd" / "fsdd-4-speakers.tar.gz").write_bytes(gzip.compress(b"x" * 999))
     with pytest.raises(DataError, match=r"cannot be read as the sample set fsdd"):
         read("fsdd")
-    text = "a,Status\n" + "".join(f"{i % 7},{'good bad'.split()[i % 2]}\n" for i in range(30))
+    text = "a,Status\n" + "".join(f"{i % 7},{['good', 'bad'][i % 2]}\n" for i in range(30))
     (tmp_path / "credit.csv.gz").write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match=r"expected 4454 rows of 2 classes, got 30 rows of 2"):
         read("credit")

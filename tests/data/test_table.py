@@ -87,7 +87,8 @@ def test_column_types(tmp_path: Path) -> None:
     text = lines(
         "num,flag,word,day,slash,y",
         lambda i: (
-            f"{'NA' if i == 3 else i * 0.5},{'yes' if i % 2 else 'No'},{['red', 'Blue', '?'][i % 3]},"
+            f"{'NA' if i == 3 else i * 0.5},{'yes' if i % 2 else 'No'},"
+            f"{['red', 'Blue', '?'][i % 3]},"
             f"2024-03-{i % 28 + 1:02d} 10:30,{i % 28 + 1}/3/2024,{i % 2}"
         ),
     )
@@ -148,7 +149,7 @@ def test_float64_only_where_float32_loses_values() -> None:
         ("a,LABEL,c", lambda i: f"{i % 9},{i % 2},{i % 5}", "LABEL"),
         ("a,b,kind", lambda i: f"{i % 9},{i * 0.37},{'uv'[i % 2]}", "kind"),
         ("a,b,c", lambda i: f"{i % 9 * 1.5},{i * 0.37},{i % 3}", "c"),
-        ("kind,b,c", lambda i: f"{'uv'[i % 2]},{i * 0.37},{i * 1.7}", "kind"),
+        ("u,0.5,1.5", lambda i: f"{'uv'[i % 2]},{i * 0.37},{i * 1.7}", "column 1"),
         ("status,target,c", lambda i: f"{i % 2},{i % 3},{i % 5}", "target"),
     ],
 )
@@ -182,8 +183,7 @@ ERRORS = [
     (BASE.replace("3.1250,z", "3.1250,z,9"), r"data.csv, line 2: expected 3 cells"),
     (
         BASE.replace("9,10.1250", "9,abc"),
-        r'data.csv, line 4, column "b": expected a number, got "abc" \(29 of 30 values are numbers\)'
-        r"\. Correct the cell",
+        r'line 4, column "b": expected a number, got "abc" \(29 of 30 .* numbers\)\. Correct the',
     ),
     (
         BASE.replace("9,10.1250", "9,-inf"),
@@ -191,8 +191,7 @@ ERRORS = [
     ),
     (
         BASE.replace(",z\n", ",\n"),
-        r'column "species": expected a label in every row, got none in 10 of 30 '
-        r"\(data.csv, line 2; data.csv, line 5; data.csv, line 8; ...\). Remove these rows or fill",
+        r'"species": expected a label in every row, got none in 10 of 30 \(.*line 2; .* Remove',
     ),
     (BASE.replace(",z\n", ",1\n"), r'line 2.*expected labels of one kind, got the number "1"'),
     (re.sub("[xy]\n", "z\n", BASE), r'expected at least two classes, got only "z"'),
@@ -205,6 +204,10 @@ ERRORS = [
     (b"\x1f\x8b00", r"cannot be read"),
     (lines("a,y", lambda i: f"{i % 7},{i * 1.7}"), r"expected classes, got 60 different numbers"),
     (lines("a,y", lambda i: f"{i % 7},w{i}"), r"expected classes, got 60 different words"),
+    (
+        lines("sex,b", lambda i: f"{'uv'[i % 2]},{i * 1.7}"),
+        r'plainly the label, found none; it may be "sex"',
+    ),
     (
         lines("a,b,c", lambda i: f"{i % 7 * 0.3},{'uv'[i % 2]},{i * 1.7}"),
         r'plainly the label, found none; it may be "b". Name it with --target',
@@ -306,3 +309,58 @@ def test_any_written_table_is_read_back(
     np.testing.assert_allclose(data.inputs[:, 0], values, rtol=1e-6)
     levels = data.schema.columns[1].levels  # type: ignore[union-attr]
     assert [levels[int(code)] for code in data.inputs[:, 1]] == tags
+
+
+def test_frames_of_newer_types() -> None:
+    count = 30
+    frame = pd.DataFrame(
+        {
+            "whole": pd.array([None, *range(count - 1)], dtype="Int64"),
+            "flag": pd.array([None, *[True, False] * 14, True], dtype="boolean"),
+            "kind": pd.Categorical([3, 1] * 15),
+            "zone": pd.date_range("2024-01-01", periods=count, freq="D", tz="Europe/Berlin"),
+            "odd": [[i] for i in range(count)],
+            "mixed": [True, False, None] * 10,
+            "y": ["Cat", "cat", "dog"] * 10,
+        }
+    )
+    data = read_table(frame)
+    types = {c.name: c.type for c in data.schema.columns}  # type: ignore[union-attr]
+    assert types == {
+        "whole": "number", "flag": "boolean", "kind": "category", "zone": "date", "mixed": "boolean"
+    }  # fmt: skip
+    assert np.isnan(data.inputs[0, :2]).all() and data.inputs[1, :3].tolist() == [0, 1, 0]
+    assert data.inputs[0, 3:7].tolist() == [19722, 12, 6, 23]  # midnight in Berlin, in UTC
+    assert any('"Cat" and "cat" differ in nothing but case' in note for note in data.notes)
+    again = read_table_like(frame, data.schema)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again.inputs, data.inputs)
+
+
+def test_a_very_long_first_line(tmp_path: Path) -> None:
+    header = ",".join(["y", *(f"{'long' * 300}{j}" for j in range(1000))])
+    rows = "".join(f"{i % 2}{f',{i % 3}' * 1000}\n" for i in range(6))
+    assert read_table(write(tmp_path, f"{header}\n{rows}")).inputs.shape == (6, 1000)
+
+
+def test_a_cell_too_long_for_the_csv_module(tmp_path: Path) -> None:
+    rows = "".join(
+        f'{i % 3},"{"x" * (200_000 if i == 55 else 3)} {i}",{i % 2}\n' for i in range(60)
+    )
+    data = read_table(write(tmp_path, f"a,text,y\n{rows}"))
+    assert len(data) == 60 and data.names[59] == "data.csv, line 61"
+    with pytest.raises(DataError, match=r"data.csv, line 2: cannot be cut into cells"):
+        read_table(write(tmp_path, f'a,text,y\n1,"{"x" * 200_000}",1\n'))
+
+
+def test_amounts_are_numbers(tmp_path: Path) -> None:
+    text = lines("price,share,big,y", lambda i: f'-${i}.50,{i} %,"{i + 1},0{i % 9}0",{i % 2}')
+    data = read_table(write(tmp_path, text))
+    assert {c.type for c in data.schema.columns} == {"number"}  # type: ignore[union-attr]
+    assert data.inputs[3].tolist() == [-3.5, 3, 4030]
+
+
+@pytest.mark.parametrize("above", ["sep=,\n", "# made by hand\n#\n"])
+def test_remarks_above_the_table(tmp_path: Path, above: str) -> None:
+    data = read_table(write(tmp_path, above + BASE))
+    assert len(data) == 30
+    assert data.names[0] == f"data.csv, line {above.count(chr(10)) + 2}"

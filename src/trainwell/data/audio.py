@@ -36,7 +36,7 @@ def read_audio(root: Path, *, pattern: str | None = None, group: str | None = No
         listed = ", ".join(map(str, sorted(set(rates))))
         notes.append(f"Clips of {listed} samples per second are resampled to {rate}.")
     return Dataset(
-        name=root.name,
+        name=root.resolve().name,
         schema=AudioSchema(rate, inputs.shape[1]),
         inputs=inputs,
         labels=labels,

@@ -29,6 +29,8 @@ PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
 # So many of the values being numbers, the others are slips; in a short column, one slip only.
 MOSTLY, MOSTLY_BUT_ONE = 0.95, 0.8
 _ISO = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|[+-]\d{2}:?\d{2}))?)?"
+# A sign or none, a currency or none, digits perhaps in threes, a fraction, a unit or none.
+_AMOUNT = re.compile(r"([+-]?)(?:[$€£¥] ?)?(\d{1,3}(?:,\d{3})+|\d+)(\.\d*)?(?: ?[%€£])?", re.ASCII)
 _TIME = r"( \d{1,2}:\d{2}(:\d{2})?)?"
 # The form of a date, and its name in pandas. A date column keeps the name in `levels`.
 DATE_FORMS = (
@@ -42,16 +44,19 @@ DATE_FORMS = (
 
 def to_words(series: pd.Series[Any]) -> WordArray:
     """Every value as a stripped word, (N,), None where missing; whole numbers have no point."""
-    missing = series.isna().to_numpy(bool)
-    words = np.empty(len(series), object)
-    for row, value in enumerate(series.astype(object).tolist()):
-        if missing[row]:
-            continue
+    import pandas as pd
+
+    try:
+        codes, values = pd.factorize(series)
+    except TypeError:  # lists and the like, which have no place in a table but may be met
+        codes, values = pd.factorize(series.map(str))
+    words = np.empty(len(values) + 1, object)  # the last one, None, is for the code -1
+    for code, value in enumerate(values):
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         word = str(value).strip()
-        words[row] = None if is_missing(word) else word
-    return words
+        words[code] = None if is_missing(word) else word
+    return words[codes]
 
 
 def is_number_series(series: pd.Series[Any]) -> bool:
@@ -67,11 +72,19 @@ def parse_numbers(words: WordArray) -> FloatArray:
     """Words as numbers, (N,); NaN where a word is missing or no number."""
     import pandas as pd
 
-    texts = pd.Series(words, dtype=object)
-    # "1_000" and "nan" are numbers to Python, not to us.
-    odd = texts.map(lambda word: isinstance(word, str) and ("_" in word or is_missing(word)))
-    numbers = pd.to_numeric(texts.mask(odd.astype(bool), None), errors="coerce")
-    return numbers.to_numpy(np.float64)
+    texts = pd.Series([None if w is None else _bare(w) for w in words], dtype=object)
+    return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+
+
+def _bare(word: str) -> str | None:
+    """A word as it may be parsed for a number: "$1,234.50" is 1234.50, and "5 %" is 5.
+
+    "1_000" and "nan" are numbers to Python, not to us.
+    """
+    if (word.isalpha() and not word.lower().startswith("inf")) or "_" in word:
+        return None
+    amount = _AMOUNT.fullmatch(word)
+    return "".join(amount.groups("")).replace(",", "") if amount else word
 
 
 def infer_column(series: pd.Series[Any], name: str, rows: Rows) -> Column:
@@ -93,7 +106,8 @@ def infer_column(series: pd.Series[Any], name: str, rows: Rows) -> Column:
     if lower and any(lower <= set(pair) for pair in PAIRS):
         return Column(name, "boolean")
     if not hasattr(series.dtype, "categories"):
-        if _are_numbers(words, name, rows):
+        some = not np.isnan(parse_numbers(np.array(list(known), object))).all()
+        if some and _are_numbers(words, name, rows):
             return Column(name, "number")
         form = date_form(known)
         if form:

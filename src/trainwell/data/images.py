@@ -66,7 +66,7 @@ def read_images(
     if len(set(sizes)) > 1 or (height, width) != sizes[0]:
         notes.append(f"Pictures of {len(set(sizes))} sizes are resized to {width} × {height}.")
     return Dataset(
-        name=root.name,
+        name=root.resolve().name,
         schema=ImageSchema(inputs.shape[1], height, width),
         inputs=inputs,
         labels=labels,

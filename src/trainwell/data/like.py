@@ -134,6 +134,10 @@ def _labels(
     found = []
     for file in files:
         # The nearest folder that is called like a class; a folder of one class may be the root.
-        above = [*reversed(file.relative_to(root).parts[:-1]), root.name]
+        above = [*reversed(file.relative_to(root).parts[:-1]), root.resolve().name]
         found.append(next((name for name in above if name in known), ""))
+    for mark in "_-":
+        begins = [file.stem.split(mark)[0] for file in files]
+        if not any(found) and all(begin in known for begin in begins):
+            return begins  # named like 7_anna_3.wav
     return found

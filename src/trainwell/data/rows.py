@@ -9,6 +9,7 @@ import itertools
 import re
 import zlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,9 @@ CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".psv")
 MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "<na>", "?"})
 # On a tie the later one wins: a comma may be a decimal comma, the others hardly occur in numbers.
 DELIMITERS = (",", "|", ";", "\t")
-_SAMPLE_LINES = 50
+_SAMPLE_LINES, _HEAD = 50, 1 << 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_REMARK = re.compile(r"(sep=.|#[^,;|\t\n]*)\n")
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -149,30 +151,49 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _records(text: str, delimiter: str, count: int | None = None) -> list[list[str]]:
+def _records(text: str, delimiter: str, name: str, count: int | None = None) -> list[list[str]]:
     """The first `count` non-empty lines, cut into stripped cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    # A few lines are wanted of what may be a very long text.
+    end = -1 if count is None else text.find("\n", _HEAD)
+    head = text if end < 0 else text[: end + 1]
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         found = itertools.islice((r for r in reader if "".join(r).strip() or len(r) > 1), count)
         return [[cell.strip() for cell in record] for record in found]
     except csv.Error as error:
         raise DataError(
-            f"line {reader.line_num}", f"cannot be cut into cells ({error})", "Correct the line."
+            f"{name}, line {reader.line_num}", f"cannot be cut into cells ({error})", "Correct it."
         ) from error
+
+
+def _without_remarks(text: str) -> str:
+    """The text with what stands above the table emptied, so that lines keep their numbers.
+
+    That is "sep=;", as spreadsheets write it, and lines of remarks that begin with #.
+    """
+    at = 0
+    while match := _REMARK.match(text, at):
+        at = match.end()
+    return "\n" * text.count("\n", 0, at) + text[at:]
 
 
 def _delimiter(text: str, name: str) -> str:
     """The delimiter that cuts most lines into as many cells as the first line."""
     best, best_score = "", (0.0, 1)
+    failed: DataError | None = None
     for delimiter in (*DELIMITERS, " "):
-        widths = [len(record) for record in _records(text, delimiter, _SAMPLE_LINES)]
+        try:
+            widths = [len(record) for record in _records(text, delimiter, name, _SAMPLE_LINES)]
+        except DataError as error:  # a whole line in one cell is too long for the csv module
+            failed = error
+            continue
         if not widths or widths[0] < 2 or (delimiter == " " and best):
             continue
         score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
         if score >= best_score:
             best, best_score = delimiter, score
     if not best:
-        raise DataError(
+        raise failed or DataError(
             name,
             "expected at least two columns, separated by a comma, semicolon, tab or |, got one",
             "Name a table with a column of labels and at least one column of inputs.",
@@ -219,15 +240,16 @@ def _load_csv(path: Path) -> Rows:
     text = read_text(path)
     if not text.strip():
         raise DataError(str(path), "expected a table, got an empty file", "Name another file.")
+    text = _without_remarks(text)
     delimiter = _delimiter(text, path.name)
-    records = _records(text, delimiter, _SAMPLE_LINES)
+    records = _records(text, delimiter, path.name, _SAMPLE_LINES)
     header = _has_header(records)
     names = records[0] if header else [f"column {i}" for i in range(1, len(records[0]) + 1)]
     _check_width(path.name, text, delimiter, len(names), records[1:2])
     markers = sorted({form for m in MISSING for form in (m, m.upper(), m.title(), "NaN", "<NA>")})
     try:
         frame = pd.read_csv(
-            io.StringIO(text),
+            io.BytesIO(text.encode()),
             sep=delimiter,
             header=0 if header else None,
             names=list(range(len(names))),
@@ -253,7 +275,7 @@ def _check_width(
     name: str, text: str, delimiter: str, width: int, records: list[list[str]] | None
 ) -> None:
     """Raise DataError for the first line with more cells than there are columns."""
-    for position, record in enumerate(records or _records(text, delimiter)):
+    for position, record in enumerate(records or _records(text, delimiter, name)):
         if len(record) > width:
             number = position + 1 if records is None else 2
             line = _line_numbers(text, delimiter, 0)[number - 1]
@@ -274,10 +296,11 @@ def _line_numbers(text: str, delimiter: str, expected: int) -> IntArray:
             io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
         )
         found, begin = [], 1
-        for record in reader:
-            if "".join(record).strip() or len(record) > 1:
-                found.append(begin)
-            begin = reader.line_num + 1
+        with suppress(csv.Error):  # a cell too long for the csv module: rows are counted instead
+            for record in reader:
+                if "".join(record).strip() or len(record) > 1:
+                    found.append(begin)
+                begin = reader.line_num + 1
     if expected and len(found) != expected:
         return np.arange(1, expected + 1)
     return np.array(found, np.int64)

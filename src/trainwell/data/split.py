@@ -130,10 +130,8 @@ def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple
         shared = np.intersect1d(data.groups[data.official_test], data.groups[~data.official_test])
         if len(shared):
             names = ", ".join(data.group_names[g] for g in shared[:5])
-            notes += (
-                f"{len(shared)} groups are in the training and in the test part ({names}): "
-                "the test score will look better than it is for new groups",
-            )
+            words = f"{len(shared)} groups are in the training and in the test part ({names}): "
+            notes += (words + "the test score will look better than it is for new groups",)
     return np.flatnonzero(~(data.official_test | twins)), notes
 
 

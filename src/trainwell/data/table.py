@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ def read_table(
         notes.append(note)
     target = find_column(rows, target, "--target")
     labels, classes = encode_labels(rows.frame[target], f'column "{target}"', rows.name, rows.place)
+    notes += _alike(classes)
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
     ignored: list[str] = []
@@ -71,6 +73,15 @@ def read_table(
         group_names=group_names,
         notes=tuple(notes),
     )
+
+
+def _alike(classes: tuple[str, ...]) -> list[str]:
+    """A note for each two classes whose names differ in nothing but case."""
+    return [
+        f'The classes "{one}" and "{two}" differ in nothing but case.'
+        for one, two in pairwise(classes)
+        if one.casefold() == two.casefold()
+    ]
 
 
 def _read_groups(rows: Rows, group: str, target: str) -> tuple[IntArray, tuple[str, ...]]:
@@ -131,7 +142,8 @@ def _useless(series: pd.Series[Any], column: Column) -> str:
         return "it holds no value"
     if len(known_series) == len(series) and known_series.nunique() == 1:
         return "it holds one value only"
-    if column.type == "number" and len(series) >= COUNTER_ROWS and series.dtype.kind in "iu":
+    whole = len(known_series) == len(series) and series.dtype.kind in "iu"
+    if column.type == "number" and whole and len(series) >= COUNTER_ROWS:
         counted = np.diff(series.to_numpy(np.float64))
         if (counted == 1).all():
             return "it counts the rows"
@@ -155,8 +167,10 @@ def narrowed(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     A column is lost in float32 when numbers overflow, when any of few different values become
     equal, or when more than a tenth of many do (account numbers, times in nanoseconds).
 
-    >>> narrowed(np.array([[0.1], [0.2]])).dtype, narrowed(np.array([[2.0**53], [1 + 2**53]])).dtype
-    (dtype('float32'), dtype('float64'))
+    >>> narrowed(np.array([[0.1], [0.2]])).dtype
+    dtype('float32')
+    >>> narrowed(np.array([[1e12], [1e12 + 1]])).dtype
+    dtype('float64')
     """
     wide = inputs.astype(np.float64)
     if inputs.dtype == np.float32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,24 +104,18 @@ def _are_classes(known: set[str], rows: int, where: str) -> None:
             f'expected at least two classes, got only "{next(iter(known))}"',
             "Add rows of other classes, or choose another column with --target.",
         )
-    try:
-        numbers = [float(word) for word in known]
-    except ValueError:
-        if len(known) > 2 and len(known) > rows / 2:
-            raise DataError(
-                where,
-                f"expected classes, got {len(known)} different words in {rows} rows",
-                "Choose another column with --target.",
-            ) from None
-        return
-    whole = all(number.is_integer() for number in numbers)
-    few = FEW if not whole else max(FEW, min(MOST_CLASSES, rows // 5))
-    if len(known) > few:
+    kind = "words"
+    too_many = len(known) > 2 and len(known) > rows / 2
+    with suppress(ValueError):
+        whole = all(float(word).is_integer() for word in known)
+        kind = "numbers"
+        too_many |= len(known) > (max(FEW, min(MOST_CLASSES, rows // 5)) if whole else FEW)
+    if too_many:
         raise DataError(
             where,
-            f"expected classes, got {len(known)} different numbers in {rows} rows",
-            "Classification needs classes: choose another column with --target, or turn the "
-            "numbers into a few classes (for instance low, medium, high).",
+            f"expected classes, got {len(known)} different {kind} in {rows} rows",
+            "Classification needs classes: choose another column with --target, or put the "
+            "values into a few classes (for instance low, medium, high).",
         )
 
 
@@ -141,7 +136,8 @@ def choose_target(rows: Rows) -> tuple[str, str]:
     wordy = [name for name, kind in few.items() if kind == "words"]
     if few.get(last) == "words" or (last in few and first not in wordy):
         return last, f'Labels are taken from column "{last}", the last one.'
-    if wordy == [first] and last not in few:
+    # Tables published without names often have the label in front.
+    if first == "column 1" and wordy == [first] and last not in few:
         return first, f'Labels are taken from column "{first}", the only one of few words.'
     raise _unsure(rows, list(few) or names)
 

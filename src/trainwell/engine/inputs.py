@@ -91,12 +91,11 @@ class FoldInputs:
 
     def _preprocessed(self, device: torch.device) -> Tensor:
         """All examples of all folds (F·N, ...), float32."""
-        parts = []
+        starts = range(0, self.examples, CHUNK)
         with torch.no_grad():
-            for fold in self.folds:
-                for start in range(0, self.examples, CHUNK):
-                    parts.append(fold(self.raw[start : start + CHUNK].to(device)))
-        return torch.cat(parts)
+            return torch.cat(
+                [fold(self.raw[s : s + CHUNK].to(device)) for fold in self.folds for s in starts]
+            )
 
     def gather(self, folds: Tensor, rows: Tensor) -> Tensor:
         """Inputs (K, B, ...) for rows (K, B) of the folds (K,), on the device."""

@@ -28,7 +28,7 @@ class Rung:
 
     lr: float
     log_loss: float
-    error: float  # standard error of log_loss: over trials, or over rows with a single trial
+    error: float  # standard error of log_loss
     accuracy: float
     diverged: bool
 
@@ -71,7 +71,8 @@ def climb(
 ) -> Ladder:
     """Try every rate on every trial (members whose recipe has no rate yet) and choose.
 
-    The best rung has the lowest mean validation log loss, each trial taken at its best epoch.
+    A rung's loss is the mean validation log loss, each trial taken at its best epoch; `choose`
+    says which rung is taken.
     `tick(done, total)` is called after each epoch, counted in trainings × epochs.
     """
     rungs: dict[float, Rung] = {}
@@ -79,16 +80,40 @@ def climb(
     for _ in range(1 + WIDENINGS):
         for rung in _try_rates(wanted, trials, inputs, labels, classes, device, tick):
             rungs[rung.lr] = rung
-        ordered = sorted(rungs)
-        best = min(ordered, key=lambda r: (rungs[r].diverged, rungs[r].log_loss))
-        if best == ordered[0]:
-            wanted = [r for r in rates(ordered[0] / 6, 3) if r < ordered[0]]
-        elif best == ordered[-1]:
-            wanted = [r for r in rates(ordered[-1] * 2, 2) if r > ordered[-1]]
+        ordered = [rungs[r] for r in sorted(rungs)]
+        chosen = choose(ordered)
+        if chosen == ordered[0]:
+            wanted = [r for r in rates(chosen.lr / 6, 3) if r < chosen.lr]
+        elif chosen == ordered[-1]:
+            wanted = [r for r in rates(chosen.lr, 3) if r > chosen.lr]
         else:
             break
-    edge = best in (ordered[0], ordered[-1])
-    return Ladder(tuple(rungs[r] for r in ordered), best, edge, len(trials))
+    edge = chosen in (ordered[0], ordered[-1])
+    return Ladder(tuple(ordered), chosen.lr, edge, len(trials))
+
+
+def choose(rungs: Sequence[Rung]) -> Rung:
+    """The middle one of the rungs that cannot be told from the best.
+
+    The best has the lowest loss; another cannot be told from it when its loss is within one
+    standard error of the best and no rung between them is worse than that. On a flat stretch the
+    lowest value is an accident; its middle is the safest place.
+
+    >>> flat = [Rung(lr, 0.50, 0.05, 0.8, False) for lr in (0.001, 0.002, 0.005)]
+    >>> choose([*flat, Rung(0.01, 0.49, 0.05, 0.8, False), Rung(0.02, 9.0, 0.5, 0.1, False)]).lr
+    0.002
+    """
+    sound = [i for i, r in enumerate(rungs) if not r.diverged]
+    best = min(sound or range(len(rungs)), key=lambda i: rungs[i].log_loss)
+    limit = rungs[best].log_loss + rungs[best].error
+    low = high = best
+    while low > 0 and not rungs[low - 1].diverged and rungs[low - 1].log_loss <= limit:
+        low -= 1
+    while high + 1 < len(rungs) and not (
+        rungs[high + 1].diverged or rungs[high + 1].log_loss > limit
+    ):
+        high += 1
+    return rungs[(low + high) // 2]
 
 
 def _try_rates(
@@ -131,6 +156,8 @@ def _try_rates(
 def _rung(lr: float, scores: Sequence[EpochScore], diverged: bool) -> Rung:
     losses = torch.tensor([s.val_loss for s in scores], dtype=torch.float64)
     accuracies = torch.tensor([s.val_accuracy for s in scores], dtype=torch.float64)
-    several = len(losses) > 1
-    error = float(losses.std() / math.sqrt(len(losses))) if several else scores[0].val_error
+    # Two sources of chance: which rows were held out, and which trial it was.
+    over_rows = math.sqrt(sum(s.val_error**2 for s in scores)) / len(scores)
+    over_trials = float(losses.std() / math.sqrt(len(losses))) if len(losses) > 1 else 0.0
+    error = max(over_rows, over_trials)
     return Rung(lr, float(losses.mean()), error, float(accuracies.mean()), diverged)

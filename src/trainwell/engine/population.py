@@ -106,7 +106,7 @@ class Population:
         self.epochs = 0
         self.done: dict[int, Trained] = {}
         self.best_theta, self.best_buffers = self.theta.clone(), self.buffers.clone()
-        self.best_score = [(-1.0, -math.inf)] * len(members)  # accuracy, then - log loss
+        self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy
         self.best_epoch = [0] * len(members)
         # On a CPU convolutions gain nothing from stacking (grouped kernels are slow there).
         convolves = any(isinstance(m, nn.Conv2d) for m in self.network)
@@ -120,9 +120,9 @@ class Population:
         if self.stacked:
             self.stacks = [Stack(self.network, self.theta, self.buffers, rates)]
         else:
+            rows = [slice(k, k + 1) for k in range(len(self.members))]
             self.stacks = [
-                Stack(self.network, self.theta[k : k + 1], self.buffers[k : k + 1], rates[k : k + 1])
-                for k in range(len(self.members))
+                Stack(self.network, self.theta[r], self.buffers[r], rates[r]) for r in rows
             ]
         self.folds = torch.tensor([m.fold for m in self.members])
         self.validation = padded([m.validation for m in self.members])
@@ -151,15 +151,15 @@ class Population:
     def finish(self, rows: Sequence[int], diverged: bool = False) -> None:
         """Record these members as trained and drop them; the others go on undisturbed."""
         for k in rows:
-            accuracy, negative_loss = self.best_score[k]
+            loss, accuracy = self.best[k]
             self.done[self.ids[k]] = Trained(
                 self.members[k],
                 self.best_theta[k].cpu().clone(),
                 self.best_buffers[k].cpu().clone(),
                 self.epochs,
                 self.best_epoch[k],
-                max(accuracy, 0.0),
-                -negative_loss,
+                accuracy,
+                loss,
                 diverged,
             )
         self._keep([k for k in range(len(self.members)) if k not in set(rows)])
@@ -172,7 +172,7 @@ class Population:
         self.best_theta, self.best_buffers = self.best_theta[index], self.best_buffers[index]
         self.members = [self.members[r] for r in rows]
         self.ids = [self.ids[r] for r in rows]
-        self.best_score = [self.best_score[r] for r in rows]
+        self.best = [self.best[r] for r in rows]
         self.best_epoch = [self.best_epoch[r] for r in rows]
         if self.members:
             self._rebuild()
@@ -183,10 +183,14 @@ class Population:
         return [self.done[i] for i in sorted(self.done)]
 
     def remember_best(self, scores: Sequence[tuple[float, float]], epoch: int) -> None:
-        """Keep the weights of members whose validation score is their best so far."""
-        for k, score in enumerate(scores):
-            if score > self.best_score[k]:
-                self.best_score[k], self.best_epoch[k] = score, epoch
+        """Keep the weights of members whose validation log loss is their lowest so far.
+
+        scores: log loss and accuracy per member. The loss decides, since with few rows accuracies
+        are often equal and jump; a loss that is not finite never counts as better.
+        """
+        for k, (loss, accuracy) in enumerate(scores):
+            if loss < self.best[k][0]:
+                self.best[k], self.best_epoch[k] = (loss, accuracy), epoch
                 self.best_theta[k].copy_(self.theta[k])
                 self.best_buffers[k].copy_(self.buffers[k])
 

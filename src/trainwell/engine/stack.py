@@ -42,7 +42,8 @@ class Slot:
 
 def layout(network: nn.Sequential) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Slots of the parameters and of the running statistics, in the order of the layers."""
-    parameters, buffers = [], []
+    parameters: list[Slot] = []
+    buffers: list[Slot] = []
     for index, layer in enumerate(network):
         weights = isinstance(layer, nn.Linear | nn.Conv2d)
         for name, value in layer.named_parameters(recurse=False):
@@ -50,18 +51,19 @@ def layout(network: nn.Sequential) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
             stop = start + value.numel()
             decays = weights and name == "weight"
             parameters.append(Slot(f"{index}.{name}", value.shape, start, stop, decays))
-        for name, value in layer.named_buffers(recurse=False):
-            if value.is_floating_point():
+        for name, buffer in layer.named_buffers(recurse=False):
+            if buffer.is_floating_point():
                 start = buffers[-1].stop if buffers else 0
-                stop = start + value.numel()
-                buffers.append(Slot(f"{index}.{name}", value.shape, start, stop, False))
+                stop = start + buffer.numel()
+                buffers.append(Slot(f"{index}.{name}", buffer.shape, start, stop, False))
     return tuple(parameters), tuple(buffers)
 
 
 def can_stack(network: nn.Module) -> bool:
     """Whether every layer has a stacked form."""
-    known = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Flatten)
-    known += (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Unflatten, *ELEMENTWISE)
+    weighted = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
+    shaping = (nn.Dropout, nn.Flatten, nn.Unflatten, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+    known: tuple[type[nn.Module], ...] = (*weighted, *shaping, *ELEMENTWISE)
     return isinstance(network, nn.Sequential) and all(isinstance(m, known) for m in network)
 
 
@@ -143,7 +145,7 @@ class Stack:
                 assert weight is not None and bias is not None
                 mean, var = (statistics[f"{index}.running_{s}"] for s in ("mean", "var"))
                 kind = _norm_maps if isinstance(layer, nn.BatchNorm2d) else _norm_vectors
-                return partial(kind, weight, bias, mean, var, layer.momentum, layer.eps)
+                return partial(kind, weight, bias, mean, var, layer.momentum or 0.1, layer.eps)
             case nn.Dropout():
                 masks = DropoutMasks(index, dropout)
                 self.masks.append(masks)

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainwell.data.dataset import IntArray
 from trainwell.engine.population import Population
+from trainwell.recipe import Recipe
 from trainwell.seeding import numpy_stream
 from trainwell.techniques.regularize import L2
 
@@ -48,11 +50,13 @@ def train(population: Population) -> Iterator[list[EpochScore]]:
         population.epochs += 1
         scores = score_epoch(population, lrs)
         broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
-        ranks = [
-            (-1.0, -math.inf) if k in broken else (s.val_accuracy, -s.val_loss)
-            for k, s in enumerate(scores)
-        ]
-        population.remember_best(ranks, population.epochs)
+        population.remember_best(
+            [
+                (math.nan if k in broken else s.val_loss, s.val_accuracy)
+                for k, s in enumerate(scores)
+            ],
+            population.epochs,
+        )
         yield scores
         if broken:
             population.finish(broken, diverged=True)
@@ -71,7 +75,7 @@ def train_epoch(population: Population) -> list[float]:
     p, epoch = population, population.epochs
     batch, steps = p.members[0].batch, p.members[0].steps
     orders = torch.stack([_shuffled(m.train, m.seed, epoch, batch * steps) for m in p.members])
-    rates = [_rates(m.recipe.lr, m.recipe.schedule, epoch, m.recipe.epochs, steps) for m in p.members]
+    rates = [_rates(m.recipe, epoch, steps) for m in p.members]
     lr = torch.tensor(rates, device=p.device)  # (K, steps)
     loss_of, update = p.members[0].recipe.loss, p.optimizer.update
     for number, stack in enumerate(p.stacks):
@@ -95,15 +99,16 @@ def train_epoch(population: Population) -> list[float]:
     return [r[0] for r in rates]
 
 
-def _shuffled(rows: object, seed: int, epoch: int, count: int) -> Tensor:
+def _shuffled(rows: IntArray, seed: int, epoch: int, count: int) -> Tensor:
     """The member's rows in the order of this epoch; the stream depends on nothing else."""
     return torch.from_numpy(numpy_stream(seed, "shuffle", epoch).permutation(rows)[:count])
 
 
-def _rates(lr: float | None, schedule: object, epoch: int, epochs: int, steps: int) -> list[float]:
-    assert lr is not None, "the learning rate must be known before training"
-    assert callable(schedule)
-    return [lr * schedule(epoch + step / steps, epochs) for step in range(steps)]
+def _rates(recipe: Recipe, epoch: int, steps: int) -> list[float]:
+    """The learning rate of every step of an epoch."""
+    assert recipe.lr is not None, "the learning rate must be known before training"
+    times = [epoch + step / steps for step in range(steps)]
+    return [recipe.lr * recipe.schedule(t, recipe.epochs) for t in times]
 
 
 def score_epoch(population: Population, lrs: list[float]) -> list[EpochScore]:
@@ -140,7 +145,7 @@ def predict_logits(population: Population, rows: Tensor) -> Tensor:
     for number, stack in enumerate(p.stacks):
         mine = p.share(number)
         size = max(1, EVALUATE // stack.members // (8 if not p.stacked else 1))
-        chunks = rows[mine].split(size, dim=1)
+        chunks = torch.split(rows[mine], size, dim=1)
         logits = [stack.forward(p.inputs.gather(p.folds[mine], c), train=False) for c in chunks]
         parts.append(torch.cat(logits, dim=1).cpu())
     return torch.cat(parts)

@@ -32,7 +32,7 @@ class Cnn:
     torch.Size([5, 10])
     """
 
-    channels: Annotated[tuple[Channels, ...], MinLen(1)] = (32, 64, 128)
+    channels: Annotated[tuple[Channels, ...], MinLen(1)] = (16, 32, 64)
     depth: Annotated[int, Ge(1)] = 2  # convolutions per stage
     activation: Activation = "relu"
     norm: Norm = "batch"

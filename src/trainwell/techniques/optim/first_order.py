@@ -1,4 +1,6 @@
-"""First-order update rules on stacked parameters. Slides: "Learning rate", "Adaptive learning rate".
+"""First-order update rules on stacked parameters.
+
+Slides: "Learning rate", "Adaptive learning rate".
 
 A rule is a pure function of arrays: parameters θ (K, P) for K members with P parameters each,
 gradients (K, P), its own state arrays (each (K, P)), learning rates (K, 1), the number of steps
@@ -30,9 +32,9 @@ class Momentum:
     A good rate is typically 0.01 to 0.1. Source: Polyak 1964; CS231n notes, part 3.
 
     >>> import torch
-    >>> theta, velocity = torch.ones(1, 1), torch.zeros(1, 1)
+    >>> theta, velocity, lr = torch.ones(1, 1), torch.zeros(1, 1), torch.tensor([[0.1]])
     >>> for _ in range(2):
-    ...     Momentum.update(theta, torch.ones(1, 1), (velocity,), torch.tensor([[0.1]]), 0, momentum=0.9)
+    ...     Momentum.update(theta, torch.ones(1, 1), (velocity,), lr, 0, momentum=0.9)
     >>> theta
     tensor([[0.7100]])
     """

@@ -1,0 +1,266 @@
+"""From data to trained networks: plan, split, learning rate, populations, out-of-fold scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainwell.budget import (
+    TRAINING_SHARE,
+    Budget,
+    Size,
+    default_training_seconds,
+    operations,
+    parse_budget,
+    plan_size,
+)
+from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.split import Split, make_split, sample_rows
+from trainwell.engine.inputs import FoldInputs, fit_preprocess
+from trainwell.engine.ladder import Ladder, climb
+from trainwell.engine.population import Member, Population, Trained, plan
+from trainwell.engine.threads import choose_threads
+from trainwell.engine.train import EpochScore, train
+from trainwell.errors import UserError
+from trainwell.model import Model
+from trainwell.progress import Progress
+from trainwell.recipe import Cnn, Recipe, check_against, edit, load_recipe, starting_recipe
+from trainwell.seeding import stream_seed
+
+Floats = npt.NDArray[np.float64]
+TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
+LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
+CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, besides the data; None means: decide from the data."""
+
+    out: str | Path | None = None
+    budget: str | float | None = None  # "10m", or seconds
+    seed: int = 0
+    folds: int | None = None
+    seeds: int | None = None  # networks per fold, with different initial weights
+    recipe: str | Path | Recipe | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    ensemble: bool = True
+    test: float = TEST_SHARE
+    jobs: int | None = None
+    command: str = "trainwell.fit(...)"
+
+
+@dataclass(eq=False)
+class Work:
+    """What the steps of a fit hand on to each other."""
+
+    data: Dataset
+    options: Options
+    progress: Progress
+    budget: Budget
+    split: Split
+    recipe: Recipe
+    size: Size
+    inputs: FoldInputs
+    labels: torch.Tensor
+    threads: int
+    device: torch.device
+    warnings: list[str]
+    interrupted: bool = False
+
+
+def check_options(options: Options) -> None:
+    for name in ("folds", "seeds", "jobs"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}", f"expected a whole number from 1 up, got {value}")
+    if options.folds is not None and options.folds > 50:
+        raise UserError("--folds", f"expected at most 50, got {options.folds}")
+
+
+def prepare(data: Dataset, options: Options, progress: Progress) -> Work:
+    """Everything before the first training: recipe, size, split, pre-processing."""
+    probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
+    rows = len(probe.development)
+    recipe = chosen_recipe(data, options, round(rows * 0.8))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    convolves = isinstance(recipe.model, Cnn)
+    threads = choose_threads(convolves, options.jobs)
+    layers = fit_preprocess(recipe, data.schema, data.inputs, probe.development, probe.development)
+    with torch.no_grad():
+        shape = tuple(layers(torch.from_numpy(data.inputs[:1])).shape[1:])
+    with torch.random.fork_rng(devices=[]):
+        network = recipe.model.build(shape, len(data.classes), 0.0)
+    seconds = _seconds(options, rows)
+    size = plan_size(
+        rows,
+        recipe.batch_size,
+        recipe.epochs,
+        operations(network, shape),
+        convolves,
+        seconds * TRAINING_SHARE if options.budget is not None else default_training_seconds(rows),
+        options.folds,
+        options.seeds,
+    )
+    warnings = []
+    if size.epochs < recipe.epochs:
+        warnings.append(f"{size.epochs} epochs instead of {recipe.epochs}, to fit the time budget")
+        recipe = dataclasses.replace(recipe, epochs=size.epochs)
+    split = make_split(data, seed=options.seed, folds=size.folds, test=options.test)
+    for note in split.notes:
+        progress.say(note)
+    folds = [
+        fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
+        for f in split.folds
+    ]
+    return Work(
+        data,
+        options,
+        progress,
+        Budget(seconds),
+        split,
+        recipe,
+        size,
+        FoldInputs(data.inputs, folds, device),
+        torch.from_numpy(data.labels),
+        threads,
+        device,
+        warnings,
+    )
+
+
+def _seconds(options: Options, rows: int) -> float:
+    """The time budget: as given, or by the size of the data with room for a slow machine."""
+    if isinstance(options.budget, str):
+        return parse_budget(options.budget)
+    return float(options.budget or 2.5 * default_training_seconds(rows) + 60)
+
+
+def chosen_recipe(data: Dataset, options: Options, rows: int) -> Recipe:
+    """The starting recipe for these data, changed by the user's recipe and settings, checked."""
+    recipe = starting_recipe(data.schema, rows)
+    if isinstance(options.recipe, Recipe):
+        recipe = options.recipe
+    elif options.recipe is not None:
+        recipe = load_recipe(Path(options.recipe), recipe)
+    if options.settings:
+        recipe = edit(recipe, options.settings, "--set")
+    check_against(recipe, data.schema)
+    return recipe
+
+
+def search_rate(work: Work) -> Ladder:
+    """The ladder, on short trials: at most three folds (one for slow networks), fewer rows."""
+    slow = isinstance(work.recipe.model, Cnn) or len(work.split.development) > 5_000
+    epochs = max(4, math.ceil(work.recipe.epochs / (4 if slow else 3)))
+    recipe = dataclasses.replace(work.recipe, epochs=min(epochs, work.recipe.epochs))
+    seed = stream_seed(work.options.seed, "ladder")
+    trials = [
+        Member(
+            recipe,
+            number,
+            sample_rows(fold.train, work.data.labels, LADDER_ROWS, seed),
+            sample_rows(fold.validation, work.data.labels, LADDER_VALIDATION, seed),
+            seed % 2**31,
+        )
+        for number, fold in enumerate(work.split.folds[: 1 if slow else 3])
+    ]
+    work.progress.stage("searching the learning rate")
+
+    def tick(done: int, total: int) -> None:
+        work.progress.update(done / total, f"{done} of {total} epochs of short trials")
+
+    return climb(trials, work.inputs, work.labels, len(work.data.classes), work.device, tick)
+
+
+def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
+    """All members of the plan: seeds × folds; stops at the budget's end or at Ctrl-C."""
+    seeds = [stream_seed(work.options.seed, "member", s) % 2**31 for s in range(work.size.seeds)]
+    members = [
+        Member(work.recipe, number, fold.train, fold.validation, seed)
+        for seed in seeds
+        for number, fold in enumerate(work.split.folds)
+    ]
+    groups = plan(members)
+    trained: dict[int, Trained] = {}
+    history: list[EpochScore] = []
+    networks = "1 network" if len(members) == 1 else f"{len(members)} networks"
+    work.progress.stage(f"training {networks}")
+    started, done, total = time.monotonic(), 0, work.recipe.epochs * len(groups)
+    for group in groups:
+        population = Population(
+            [members[i] for i in group],
+            work.inputs,
+            work.labels,
+            len(work.data.classes),
+            work.device,
+        )
+        late = False
+        try:
+            for scores in train(population):
+                done += 1
+                history += [dataclasses.replace(s, member=group[s.member]) for s in scores]
+                _show(work, scores, done / total)
+                late = _out_of_time(work, started, done, total)
+                if late:
+                    break
+        except KeyboardInterrupt:
+            work.interrupted = True
+            work.progress.say("interrupted: keeping the best weights so far")
+        population.finish(range(len(population.members)))
+        trained |= {group[i]: t for i, t in population.done.items()}
+        if work.interrupted or late:
+            break
+    return [trained[i] for i in sorted(trained)], history
+
+
+def _show(work: Work, scores: Sequence[EpochScore], share: float) -> None:
+    accuracy = np.array([s.val_accuracy for s in scores])
+    spread = f" ({accuracy.min():.3f} to {accuracy.max():.3f})" if len(accuracy) > 1 else ""
+    words = f"epoch {scores[0].epoch}/{work.recipe.epochs}, validation accuracy "
+    work.progress.update(share, f"{words}{accuracy.mean():.3f}{spread}")
+
+
+def _out_of_time(work: Work, started: float, done: int, total: int) -> bool:
+    """Whether another epoch, or what comes after training, would overrun the budget.
+
+    started: when training began; done, total: epochs of all populations.
+    """
+    each = (time.monotonic() - started) / done
+    if done == total or work.budget.left - CLOSING_SHARE * work.budget.seconds > each:
+        return False
+    work.warnings.append(
+        f"the time budget of {work.budget.seconds:.0f} s ended training after {done} of {total} "
+        "epochs; where it ends depends on the machine, so a repetition may differ"
+    )
+    work.progress.say(work.warnings[-1])
+    return True
+
+
+def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, Floats]:
+    """Development rows that some network did not train on (n,), and their probabilities (n, C).
+
+    Each row is predicted by the networks of the fold that held it out, averaged over seeds.
+    """
+    rows, found = [], []
+    for number, fold in enumerate(split.folds):
+        mine = [i for i, p in enumerate(model.parts) if p.fold == number]
+        if mine:
+            rows.append(fold.validation)
+            found.append(model.only(mine).probabilities(data.inputs[fold.validation]))
+    order = np.argsort(np.concatenate(rows))
+    return np.concatenate(rows)[order], np.concatenate(found)[order]
+
+
+def best_of(trained: Sequence[Trained]) -> int:
+    """The network with the lowest validation log loss."""
+    return min(range(len(trained)), key=lambda i: trained[i].log_loss)
