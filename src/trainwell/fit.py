@@ -40,6 +40,7 @@ from trainwell.training import (
     Work,
     best_of,
     check_options,
+    chosen_recipe,
     out_of_fold,
     prepare,
     search_rate,
@@ -116,7 +117,29 @@ def fit(
         work = prepare(data, chosen, progress)
         folder = new_folder(out, data.name)
         progress.log = folder / "log.txt"
-        return _steps(work, folder, started)
+        try:
+            return _steps(work, folder, started)
+        except Exception as error:
+            error.run_folder = folder  # type: ignore[attr-defined]  # where log.txt is
+            raise
+
+
+def planned_recipe(
+    source: Any,
+    *,
+    target: str | None = None,
+    group: str | None = None,
+    kind: Kind | None = None,
+    pattern: str | None = None,
+    image_size: int | None = None,
+    recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """The recipe that `fit` would start with on these data; lr None means it would be searched."""
+    data = read(
+        source, target=target, group=group, kind=kind, pattern=pattern, image_size=image_size
+    )
+    return chosen_recipe(data, Options(recipe=recipe, settings=settings or {}))
 
 
 def say_data(progress: Progress, data: Dataset) -> None:

@@ -89,9 +89,9 @@ def check_options(options: Options) -> None:
 
 def prepare(data: Dataset, options: Options, progress: Progress) -> Work:
     """Everything before the first training: recipe, size, split, pre-processing."""
+    recipe = chosen_recipe(data, options)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
     rows = len(probe.development)
-    recipe = chosen_recipe(data, options, round(rows * 0.8))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     convolves = isinstance(recipe.model, Cnn)
     threads = choose_threads(convolves, options.jobs)
@@ -145,9 +145,10 @@ def _seconds(options: Options, rows: int) -> float:
     return float(options.budget or 2.5 * default_training_seconds(rows) + 60)
 
 
-def chosen_recipe(data: Dataset, options: Options, rows: int) -> Recipe:
+def chosen_recipe(data: Dataset, options: Options) -> Recipe:
     """The starting recipe for these data, changed by the user's recipe and settings, checked."""
-    recipe = starting_recipe(data.schema, rows)
+    official = 0 if data.official_test is None else int(data.official_test.sum())
+    recipe = starting_recipe(data.schema, round(0.8 * (len(data) - official)))
     if isinstance(options.recipe, Recipe):
         recipe = options.recipe
     elif options.recipe is not None:

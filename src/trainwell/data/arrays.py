@@ -28,6 +28,11 @@ from trainwell.data.target import class_order, encode_labels
 from trainwell.errors import DataError
 
 Array = npt.NDArray[Any]
+# What damaged files make numpy and zipfile raise (RuntimeError: encrypted, or unknown packing).
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _KEYS_TODO = (
     "Save the arrays as X and y (and groups, if there are any), or as x_train, y_train, x_test "
     "and y_test."
@@ -45,7 +50,7 @@ def load_npz(path: Path) -> dict[str, Array]:
             if isinstance(loaded, np.ndarray):
                 return {"x": loaded}
             return {key.lower(): loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise DataError(
                 path.name,

@@ -1,0 +1,55 @@
+# Two commands need nothing but python3 (3.11 or newer) and make:
+#   make demo    install, train on the embedded digits, say where the report is
+#   make test    install what the tests need, run every check
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format clean
+
+help:
+	@echo "make demo       install, train on the embedded digits, say where the report is"
+	@echo "make test       install what the tests need, run lint, types, layers and tests"
+	@echo "make test-slow  the checks that take many minutes (real data where present)"
+	@echo "make format     bring the code into its usual form"
+	@echo "make clean      remove the virtual environment and caches"
+
+$(BIN)/python:
+	@echo "creating the virtual environment $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp per set of packages: installing again happens only when the lists have changed.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing trainwell and what it needs (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt $(VENV)/.installed
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@echo "training on the digits that scikit-learn embeds (about a minute)"
+	@$(BIN)/trainwell fit digits
+
+lint: $(VENV)/.installed-test
+	@echo "style"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "types"; $(BIN)/mypy
+	@echo "layers"; $(BIN)/lint-imports
+
+test: lint
+	@echo "tests"
+	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term -q
+
+test-slow: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -m slow -q --durations=0
+
+format: $(VENV)/.installed-test
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

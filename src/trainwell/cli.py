@@ -1,0 +1,324 @@
+"""The command line. Results go to standard output, progress and messages to standard error.
+
+Exit codes: 0 done; 1 our fault (a bug); 2 the user's mistake; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import click
+import typer
+
+from trainwell.errors import Interrupted, UserError
+
+app = typer.Typer(
+    help="Train neural-network classifiers on your own labelled data, "
+    "and see with error bars why the result is good.",
+    epilog="Start with: trainwell fit digits",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+@app.command(epilog="Example: trainwell fit flowers.csv --target species --budget 5m")
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+    ] = None,
+    kind: Annotated[
+        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+    ] = None,
+    test: Annotated[
+        str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
+    ] = "0.2",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; must be empty.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    folds: Annotated[int | None, typer.Option(help="Folds; 1 holds out one part.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks per fold.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")
+    ] = None,
+    no_coach: Annotated[
+        bool, typer.Option("--no-coach", help="Train the recipe as it is (now always so).")
+    ] = False,
+    no_ensemble: Annotated[
+        bool, typer.Option("--no-ensemble", help="Keep the best single network.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option(help="Cores to use; default all.")] = None,
+    show_recipe: Annotated[
+        bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on labelled data and measure it honestly."""
+    from trainwell.fit import fit as fit_data
+    from trainwell.fit import planned_recipe
+    from trainwell.recipe import parse_settings, to_toml
+
+    changes = parse_settings(settings or [])
+    if show_recipe:
+        found = planned_recipe(
+            data,
+            target=target,
+            group=group,
+            kind=kind,
+            pattern=pattern,
+            image_size=image_size,
+            recipe=recipe,
+            settings=changes,
+        )
+        typer.echo(to_toml(found), nl=False)
+        return
+    run = fit_data(
+        data,
+        target=target,
+        group=group,
+        kind=kind,
+        pattern=pattern,
+        image_size=image_size,
+        test=_test_option(test),
+        out=out,
+        budget=budget,
+        seed=seed,
+        folds=folds,
+        seeds=seeds,
+        recipe=recipe,
+        settings=changes,
+        ensemble=not no_ensemble,
+        jobs=jobs,
+        quiet=quiet,
+        command=shlex.join(["trainwell", *sys.argv[1:]]),
+    )
+    typer.echo(_summary(run.result, run.report))
+    if as_json:
+        typer.echo(json.dumps(run.result))
+    if run.result["interrupted"]:
+        raise Interrupted(f"Interrupted; the best so far is saved in {run.folder}.")
+
+
+@app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")
+def predict(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model folder.")],
+    data: Annotated[str, typer.Argument(metavar="INPUT", help="A table, a folder, or one file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Label new rows, pictures or clips with a trained model."""
+    from trainwell.prediction import predict as predict_data
+    from trainwell.prediction import write_csv
+
+    found = predict_data(model, data)
+    for line in [*found.notes, *(f"skipped {s.where}: {s.why}" for s in found.skipped)]:
+        typer.echo(line, err=True)
+    if out is None:
+        typer.echo(found.to_csv(), nl=False)
+    else:
+        write_csv(found, out)
+        typer.echo(f"{len(found.names)} predictions in {out}")
+    if found.accuracy is not None:
+        typer.echo(f"right where the input holds the label: {found.accuracy:.4f}", err=True)
+    if as_json:
+        result = {
+            "predictions": len(found.names),
+            "out": None if out is None else str(out),
+            "accuracy": found.accuracy,
+            "skipped": [{"where": s.where, "why": s.why} for s in found.skipped],
+        }
+        typer.echo(json.dumps(result))
+
+
+@app.command(epilog="Example: trainwell report runs/digits-20260101-120000")
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False
+) -> None:
+    """Draw the HTML report of a run again, from the files of its folder."""
+    from trainwell.report.page import write_report
+    from trainwell.run import load_run
+
+    path = write_report(load_run(run).folder)
+    typer.echo(str(path))
+    if as_json:
+        typer.echo(json.dumps({"report": str(path)}))
+
+
+@app.command(epilog="Example: trainwell data mnist")
+def data(
+    name: Annotated[
+        str | None, typer.Argument(help="A sample set: fetch it if needed and describe it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the sample data sets, or download one (with its checksum)."""
+    from trainwell.data.samples import SAMPLES, Sample, download, find_sample, is_present
+    from trainwell.errors import did_you_mean
+
+    chosen: tuple[Sample, ...] = SAMPLES
+    if name is not None:
+        sample = find_sample(name)
+        if sample is None:
+            hint = did_you_mean(name, [s.name for s in SAMPLES])
+            raise UserError(f'"{name}"', "is no sample data set", hint)
+        if not is_present(sample.name):
+            typer.echo(f"fetching {sample.name}, {sample.size_mb:g} MB ...", err=True)
+            typer.echo(f"in {download(sample.name)}", err=True)
+        chosen = (sample,)
+    rows = [
+        {
+            "name": s.name,
+            "kind": s.kind,
+            "rows": s.rows,
+            "classes": s.classes,
+            "size_mb": s.size_mb,
+            "present": is_present(s.name),
+            "licence": s.licence,
+            "what": s.what,
+        }
+        for s in chosen
+    ]
+    typer.echo(_table(rows, ("name", "kind", "rows", "classes", "size_mb", "present", "licence")))
+    if name is not None:
+        typer.echo(f"\n{chosen[0].what}\nsource: {chosen[0].source}")
+    if as_json:
+        typer.echo(json.dumps({"samples": rows}))
+
+
+@app.command(epilog="Example: trainwell techniques StepDecay")
+def techniques(
+    name: Annotated[str | None, typer.Argument(help="Print the page of this technique.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List all techniques by family, or print one's page."""
+    from trainwell.catalogue import catalogue, find
+
+    if name is not None:
+        typer.echo(find(name).page)
+    rows = [
+        {"name": e.name, "family": e.family, "slide": e.slide, "says": e.says}
+        for e in ([find(name)] if name else catalogue())
+    ]
+    if name is None:
+        typer.echo(_table(rows, ("family", "name", "says")))
+    if as_json:
+        typer.echo(json.dumps({"techniques": rows}))
+
+
+def _test_option(text: str) -> float | Path:
+    """A share such as 0.2, or a path."""
+    if Path(text).exists():
+        return Path(text)
+    try:
+        return float(text)
+    except ValueError:
+        problem = f'expected a share such as 0.2, or a file or folder that exists; got "{text}"'
+        raise UserError("--test", problem) from None
+
+
+def _summary(result: Mapping[str, Any], report_path: Path) -> str:
+    """What a person wants to know first: the answer, the yardsticks, where the report is."""
+    part = "test" if result["test"] else "validation"
+    scores, what = result[part], "sealed test" if result["test"] else "validation"
+    a = scores["accuracy"]
+    right = f"{result['name']}: {a['value']:.1%} right on {scores['n']} {what} examples"
+    lines = ["", f"{right} (95 % interval {a['low']:.1%} to {a['high']:.1%})", ""]
+    rows = [{"": "network", **_cells(scores)}]
+    rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
+    lines.append(_table(rows, tuple(rows[0])))
+    lines += [f"note: {w}" for w in result["warnings"]]
+    lines += ["", f"report   {report_path}"]
+    lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
+    return "\n".join(lines)
+
+
+def _cells(scores: dict[str, Any]) -> dict[str, str]:
+    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "log_loss": "log loss"}
+    found = {}
+    for key, title in names.items():
+        ends = [scores[key][e] for e in ("value", "low", "high")]
+        value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
+        found[title] = f"{value} [{low}, {high}]"
+    return found
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+    """Aligned columns of text, numbers to the right."""
+    cells = [[_cell(row[c]) for c in columns] for row in rows]
+    widths = [max(len(c), *(len(r[i]) for r in cells)) for i, c in enumerate(columns)]
+    right = [all(isinstance(row[c], int | float) for row in rows) for c in columns]
+
+    def line(values: list[str]) -> str:
+        padded = [
+            v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line([c.replace("_", " ") for c in columns]), *map(line, cells)])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with the right exit code."""
+    try:
+        app(standalone_mode=False, prog_name="trainwell")
+    except UserError as error:
+        _fail(f"error: {error}", 2)
+    except click.UsageError as error:
+        usage = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
+        _fail(f"error: {error.format_message()}{usage}", 2)
+    except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+        _fail(str(error) or "Interrupted.", 130)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has closed it; nothing is wrong
+        sys.exit(0)
+    except Exception as error:
+        _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1)
+    sys.exit(0)
+
+
+def _keep_traceback(error: Exception) -> str:
+    """Write the traceback where it can be reported from, and say where."""
+    text = f"{shlex.join(sys.argv)}\n{traceback.format_exc()}"
+    folder = getattr(error, "run_folder", None)  # set by fit once there is a run folder
+    path = (folder or Path()) / "log.txt"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        return text
+    return f"Please report it with the file {path.resolve()}."
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201 (the message is the purpose)
+    sys.exit(code)
