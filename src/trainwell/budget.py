@@ -19,6 +19,7 @@ from trainwell.errors import UserError
 CONVOLUTION_SPEED, MATRIX_SPEED, STEP_SECONDS = 80e9, 30e9, 3e-4
 # (folds, seeds) in order of preference; more members give narrower intervals and a better mean.
 SIZES = ((5, 3), (5, 2), (5, 1), (3, 1), (1, 1))
+SHORT, LONG = 40.0, 480.0  # seconds of training to aim at where no budget is given
 TRAINING_SHARE = 0.6  # of a given budget; the rest is reading, ladder, yardsticks and scoring
 
 
@@ -46,15 +47,14 @@ def parse_budget(text: str) -> float:
 
 
 class Budget:
-    """The clock of a run: how long it may still go on.
+    """The clock of a run: how long it may still go on, from `started` (`time.monotonic()`).
 
-    >>> Budget(60.0).left > 59
+    >>> Budget(60.0, time.monotonic()).left > 59
     True
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.started = time.monotonic()
+    def __init__(self, seconds: float, started: float) -> None:
+        self.seconds, self.started = seconds, started
 
     @property
     def used(self) -> float:
@@ -67,13 +67,18 @@ class Budget:
         return self.seconds - self.used
 
 
-def default_training_seconds(rows: int) -> float:
-    """Seconds of training to aim at, where no budget is given, by the number of rows.
+def training_seconds(
+    rows: int, batch: int, operations: float, convolves: bool, folds: int, seeds: int
+) -> float:
+    """Seconds per epoch of folds × seeds networks on the nominal machine.
 
-    >>> default_training_seconds(150), default_training_seconds(60000)
-    (40.0, 480.0)
+    rows: outside the test part; operations: for one example forward.
     """
-    return 40.0 if rows <= 2_000 else 120.0 if rows <= 25_000 else 480.0
+    speed = CONVOLUTION_SPEED if convolves else MATRIX_SPEED
+    trained = rows * (1 - 1 / folds) if folds > 1 else rows * 0.9
+    # Backward costs twice the forward pass; scoring after each epoch adds about a fifth.
+    one = trained * operations * 3 * 1.2 / speed + trained / batch * STEP_SECONDS
+    return one * folds * seeds
 
 
 def plan_size(
@@ -82,23 +87,24 @@ def plan_size(
     epochs: int,
     operations: float,
     convolves: bool,
-    aim: float,
+    aim: float | None,
     folds: int | None,
     seeds: int | None,
 ) -> Size:
     """The first size of SIZES that fits `aim` seconds; what the user gave (not None) stays.
 
-    rows: outside the test part; operations: for one example forward. Where even the smallest size
-    does not fit, the epochs are cut, but not below 3.
+    Without `aim` (no budget given) it is what five folds take, but at least SHORT and at most LONG
+    seconds. Where even the smallest size does not fit, the epochs are cut, but not below 3.
+
+    >>> plan_size(1_400, 32, 40, 3e6, True, None, None, None)
+    Size(folds=5, seeds=1, epochs=40, seconds=32.3...)
     """
-    speed = CONVOLUTION_SPEED if convolves else MATRIX_SPEED
 
     def seconds(f: int, s: int) -> float:
-        trained = rows * (1 - 1 / max(f, 5)) if f > 1 else rows * 0.9
-        # Backward costs twice the forward pass; scoring after each epoch adds about a fifth.
-        epoch = trained * operations * 3 * 1.2 / speed + trained / batch * STEP_SECONDS
-        return epoch * f * s
+        return training_seconds(rows, batch, operations, convolves, f, s)
 
+    if aim is None:
+        aim = min(LONG, max(SHORT, 1.01 * seconds(folds or 5, seeds or 1) * epochs))
     sizes = dict.fromkeys((folds or f, seeds or s) for f, s in SIZES)
     for f, s in sizes:
         if seconds(f, s) * epochs <= aim:
@@ -106,6 +112,11 @@ def plan_size(
     f, s = min(sizes, key=lambda size: seconds(*size))
     fewer = max(min(3, epochs), int(aim / seconds(f, s)))
     return Size(f, s, fewer, seconds(f, s) * fewer)
+
+
+def default_budget(size: Size) -> float:
+    """Seconds that a run without a given budget may take, with room for a slow machine."""
+    return 120.0 + 3.0 * size.seconds
 
 
 def operations(network: nn.Module, shape: tuple[int, ...]) -> float:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import click
 import typer
 
 from trainwell.errors import Interrupted, UserError
@@ -22,7 +21,6 @@ app = typer.Typer(
     help="Train neural-network classifiers on your own labelled data, "
     "and see with error bars why the result is good.",
     epilog="Start with: trainwell fit digits",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -287,16 +285,19 @@ def _cell(value: Any) -> str:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the right exit code."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
         app(standalone_mode=False, prog_name="trainwell")
     except UserError as error:
         _fail(f"error: {error}", 2)
-    except click.UsageError as error:
-        usage = f"\nTry: {error.ctx.command_path} --help" if error.ctx else ""
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        usage = f"\nTry: {context.command_path} --help" if context else ""
         _fail(f"error: {error.format_message()}{usage}", 2)
-    except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _fail(str(error) or "Interrupted.", 130)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has closed it; nothing is wrong

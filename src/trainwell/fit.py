@@ -95,7 +95,7 @@ def fit(
     Raises UserError for everything the user can mend. After Ctrl-C the best weights so far are
     scored and written, and `run.result["interrupted"]` is True.
     """
-    started = time.time()
+    started, began = time.time(), time.monotonic()
     share = float(test) if isinstance(test, int | float) else TEST_SHARE
     test_file = None if isinstance(test, int | float) else test
     chosen = Options(
@@ -114,7 +114,7 @@ def fit(
             image_size=image_size,
         )
         say_data(progress, data)
-        work = prepare(data, chosen, progress)
+        work = prepare(data, chosen, progress, began)
         folder = new_folder(out, data.name)
         progress.log = folder / "log.txt"
         try:

@@ -199,7 +199,7 @@ def starting_recipe(schema: Schema, rows: int) -> Recipe:
         preprocess=preprocess,
         regularize=(L2(1e-4), Dropout(0.2)),
         batch_size=batch,
-        epochs=_epochs(rows, batch, steps=4500, least=8, most=40),
+        epochs=_epochs(rows, batch, steps=4500, least=8, most=30 if size <= 12 else 24),
         patience=15,
     )
 

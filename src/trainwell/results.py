@@ -89,7 +89,7 @@ def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> d
     return {
         "accuracy": stats.mean_interval([s.train_accuracy for s in rows]).to_json(),
         "log_loss": stats.mean_interval([s.train_loss for s in rows]).to_json(),
-        "n": len(rows),
+        "n": min(t.member.sample_size for t in trained),
     }
 
 
@@ -108,7 +108,13 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
         }
         for r in ladder.rungs
     ]
+    low = min(ladder.rungs, key=lambda r: (r.diverged, r.log_loss)).lr
     says = f"{ladder.chosen:g} had the lowest validation loss of {len(rungs)} rates"
+    if ladder.chosen != low:
+        says = (
+            f"{ladder.chosen:g} is the middle of the rates that cannot be told from the lowest "
+            f"loss, {low:g}"
+        )
     if ladder.edge:
         says += "; it lies on the edge of the rates tried"
     return {"rates": rungs, "chosen": ladder.chosen, "edge": ladder.edge, "says": says}
@@ -148,7 +154,8 @@ def split_table(split: Split) -> dict[str, Any]:
 
 def data_table(data: Dataset, counted: Mapping[str, Any]) -> dict[str, Any]:
     """Data facts in the form of run.json."""
-    table = dict(counted)
+    shown_elsewhere = ("name", "kind", "classes")
+    table = {key: value for key, value in counted.items() if key not in shown_elsewhere}
     table["counts"] = dict(zip(data.classes, data.counts.tolist(), strict=True))
     table["shape"] = list(data.schema.shape)
     table["skipped"] = [dataclasses.asdict(s) for s in data.skipped]

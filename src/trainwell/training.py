@@ -18,7 +18,7 @@ from trainwell.budget import (
     TRAINING_SHARE,
     Budget,
     Size,
-    default_training_seconds,
+    default_budget,
     operations,
     parse_budget,
     plan_size,
@@ -87,30 +87,16 @@ def check_options(options: Options) -> None:
         raise UserError("--folds", f"expected at most 50, got {options.folds}")
 
 
-def prepare(data: Dataset, options: Options, progress: Progress) -> Work:
-    """Everything before the first training: recipe, size, split, pre-processing."""
+def prepare(data: Dataset, options: Options, progress: Progress, began: float) -> Work:
+    """Everything before the first training: recipe, size, split, pre-processing.
+
+    began: `time.monotonic()` when the run began; the budget counts from there.
+    """
     recipe = chosen_recipe(data, options)
-    probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
-    rows = len(probe.development)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    convolves = isinstance(recipe.model, Cnn)
-    threads = choose_threads(convolves, options.jobs)
-    layers = fit_preprocess(recipe, data.schema, data.inputs, probe.development, probe.development)
-    with torch.no_grad():
-        shape = tuple(layers(torch.from_numpy(data.inputs[:1])).shape[1:])
-    with torch.random.fork_rng(devices=[]):
-        network = recipe.model.build(shape, len(data.classes), 0.0)
-    seconds = _seconds(options, rows)
-    size = plan_size(
-        rows,
-        recipe.batch_size,
-        recipe.epochs,
-        operations(network, shape),
-        convolves,
-        seconds * TRAINING_SHARE if options.budget is not None else default_training_seconds(rows),
-        options.folds,
-        options.seeds,
-    )
+    probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
+    size, threads = _sized(data, probe, recipe, options)
+    budget = Budget(_budget_seconds(options) or default_budget(size), began)
     warnings = []
     if size.epochs < recipe.epochs:
         warnings.append(f"{size.epochs} epochs instead of {recipe.epochs}, to fit the time budget")
@@ -123,26 +109,50 @@ def prepare(data: Dataset, options: Options, progress: Progress) -> Work:
         for f in split.folds
     ]
     return Work(
-        data,
-        options,
-        progress,
-        Budget(seconds),
-        split,
-        recipe,
-        size,
-        FoldInputs(data.inputs, folds, device),
-        torch.from_numpy(data.labels),
-        threads,
-        device,
-        warnings,
+        data=data,
+        options=options,
+        progress=progress,
+        budget=budget,
+        split=split,
+        recipe=recipe,
+        size=size,
+        inputs=FoldInputs(data.inputs, folds, device),
+        labels=torch.from_numpy(data.labels),
+        threads=threads,
+        device=device,
+        warnings=warnings,
     )
 
 
-def _seconds(options: Options, rows: int) -> float:
-    """The time budget: as given, or by the size of the data with room for a slow machine."""
+def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tuple[Size, int]:
+    """Folds, seeds and epochs that fit the time, and the number of threads, for this network."""
+    rows = split.development
+    some = sample_rows(rows, data.labels, 256, options.seed)  # only the shape matters here
+    layers = fit_preprocess(recipe, data.schema, data.inputs, some, rows)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        shape = tuple(layers(torch.from_numpy(data.inputs[:1])).shape[1:])
+        network = recipe.model.build(shape, len(data.classes), 0.0)
+    work = operations(network, shape)
+    convolves = isinstance(recipe.model, Cnn)
+    threads = choose_threads(work * recipe.batch_size if convolves else 0.0, options.jobs)
+    seconds = _budget_seconds(options)
+    size = plan_size(
+        len(rows),
+        recipe.batch_size,
+        recipe.epochs,
+        work,
+        convolves,
+        None if seconds is None else seconds * TRAINING_SHARE,
+        options.folds,
+        options.seeds,
+    )
+    return size, threads
+
+
+def _budget_seconds(options: Options) -> float | None:
     if isinstance(options.budget, str):
         return parse_budget(options.budget)
-    return float(options.budget or 2.5 * default_training_seconds(rows) + 60)
+    return None if options.budget is None else float(options.budget)
 
 
 def chosen_recipe(data: Dataset, options: Options) -> Recipe:

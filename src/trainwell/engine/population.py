@@ -43,6 +43,11 @@ class Member:
         return min(self.recipe.batch_size, len(self.train))
 
     @property
+    def sample_size(self) -> int:
+        """Training rows that are scored after each epoch: as many as there are validation rows."""
+        return min(len(self.train), len(self.validation), TRAIN_SAMPLE)
+
+    @property
     def steps(self) -> int:
         """Steps per epoch; a last incomplete batch is left out (other rows in each epoch)."""
         return len(self.train) // self.batch
@@ -208,10 +213,9 @@ def initial_row(member: Member, network: nn.Sequential, slots: Sequence[Slot]) -
 
 
 def _sample(member: Member) -> IntArray:
-    """Training rows on which the clean training score is measured, as many as validation rows."""
-    size = min(len(member.train), len(member.validation), TRAIN_SAMPLE)
+    """Training rows on which the clean training score is measured."""
     stream = numpy_stream(member.seed, "train-sample")
-    return np.sort(stream.permutation(member.train)[:size])
+    return np.sort(stream.permutation(member.train)[: member.sample_size])
 
 
 def _l2(recipe: Recipe) -> float:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+MANY = 3e8  # operations of one batch forward from which a second thread pays
+
 
 def cores() -> int:
     """Cores this process may use: CPU affinity, and the limit of its control group."""
@@ -26,12 +28,14 @@ def cores() -> int:
     return max(1, ours)
 
 
-def choose_threads(convolves: bool, jobs: int | None) -> int:
+def choose_threads(work: float, jobs: int | None) -> int:
     """Set torch's threads for this training and return their number.
 
-    The last bits of results depend on the number of threads, so it follows from the machine and the
-    command alone, never from how busy the machine is at the moment; the run records it.
+    work: floating-point operations of one batch forward; below MANY the threads would spend their
+    time waiting for each other. The last bits of results depend on the number of threads, so it
+    follows from the machine and the command alone, never from how busy the machine is at the
+    moment; the run records it.
     """
-    threads = min(jobs or cores(), cores()) if convolves else 1
+    threads = min(jobs or cores(), cores()) if work >= MANY else 1
     torch.set_num_threads(threads)
     return threads
