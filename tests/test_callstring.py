@@ -23,7 +23,8 @@ from trainwell.techniques.regularize import L2, Dropout
 from trainwell.techniques.schedules import Constant, Cosine, StepDecay
 
 OPTIMIZER, SCHEDULE, MODEL = FAMILIES["optimizer"], FAMILIES["schedule"], FAMILIES["model"]
-REGULARIZE = tuple[FAMILIES["regularize"], ...]
+REGULARIZER, PREPROCESS = FAMILIES["regularize"], FAMILIES["preprocess"]
+REGULARIZE = tuple[REGULARIZER, ...]
 
 
 @pytest.mark.parametrize(("family", "cls"), TECHNIQUES)
@@ -33,10 +34,9 @@ def test_round_trip(family: str, cls: Any, data: st.DataObject) -> None:
     assert parse(repr(technique), FAMILIES[family], family) == (technique, [])
 
 
-@given(values(tuple[FAMILIES["preprocess"], ...]))
+@given(values(tuple[PREPROCESS, ...]))
 def test_round_trip_of_tuples(techniques: Any) -> None:
-    union = tuple[FAMILIES["preprocess"], ...]
-    assert parse(repr(techniques), union, "preprocess") == (techniques, [])
+    assert parse(repr(techniques), tuple[PREPROCESS, ...], "preprocess") == (techniques, [])
 
 
 def test_ways_to_write_one_thing() -> None:
@@ -183,7 +183,6 @@ def test_any_program_is_answered(text: str) -> None:
     assert mistakes or conform(value, REGULARIZE, "here") == (value, [])
 
 
-@pytest.mark.xfail(raises=OverflowError, strict=True, reason="huge whole number for a float")
 @pytest.mark.parametrize("text", ["1" + "0" * 400, "0x" + "f" * 300])
 def test_huge_whole_numbers_are_answered(text: str) -> None:
     _, mistakes = parse(f"L2({text})", REGULARIZE, "here")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainwell.data.read import read
     from trainwell.errors import DataError, RecipeError, TrainwellError, UserError
-    from trainwell.fit import fit
+    from trainwell.fitting import fit
     from trainwell.prediction import predict
     from trainwell.recipe import Recipe, starting_recipe
     from trainwell.run import Run
@@ -56,7 +56,7 @@ _HOMES = {
     "StepDecay": ("trainwell.techniques.schedules", "StepDecay"),
     "TrainwellError": ("trainwell.errors", "TrainwellError"),
     "UserError": ("trainwell.errors", "UserError"),
-    "fit": ("trainwell.fit", "fit"),
+    "fit": ("trainwell.fitting", "fit"),
     "load": ("trainwell.run", "load_run"),
     "predict": ("trainwell.prediction", "predict"),
     "read": ("trainwell.data.read", "read"),
@@ -99,7 +99,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'trainwell' has no attribute {name!r}")
     module, attribute = _HOMES[name]
     value = getattr(importlib.import_module(module), attribute)
-    globals()[name] = value  # the module `trainwell.fit` must not hide the function
+    globals()[name] = value
     return value
 
 

@@ -34,7 +34,7 @@ class Size:
 
 
 def parse_budget(text: str) -> float:
-    """Seconds of "90", "90s", "10m" or "1.5h".
+    """Seconds of "90", "90s", "10m" or "1.5h"; raises UserError for anything else.
 
     >>> parse_budget("10m"), parse_budget("1.5h")
     (600.0, 5400.0)

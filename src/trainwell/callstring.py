@@ -78,7 +78,10 @@ def conform(value: Any, annotation: Any, where: str) -> tuple[Any, list[str]]:
     if annotation is type(None):
         return value, [] if value is None else [_expected(value, annotation, where)]
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value), []
+        try:
+            return float(value), []
+        except OverflowError:
+            return value, [f"{where} is too large a number"]
     if annotation is int and isinstance(value, bool):
         return value, [_expected(value, annotation, where)]
     if isinstance(value, annotation):

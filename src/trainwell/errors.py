@@ -68,5 +68,5 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     lower = {c.lower(): c for c in listed}
     near = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
     hint = f'Did you mean "{lower[near[0]]}"? ' if near else ""
-    shown = ", ".join(listed[:30]) + (", ..." if len(listed) > 30 else "")
-    return f"{hint}Choices: {shown}."
+    shown = ", ".join(listed[:30]) + (", ..." if len(listed) > 30 else ".")
+    return f"{hint}Choices: {shown}"

@@ -6,6 +6,7 @@ pickle: loading a model that somebody sent cannot run code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from trainwell.techniques.inputs import describe, rebuild
 FORMAT = 1
 CHUNK = 512  # examples predicted at once
 # What reading a damaged file may raise.
-DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError)
+DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,11 @@ def save(model: Model, folder: Path) -> None:
             for p in model.parts
         ],
     }
-    write_whole(folder / "weights.safetensors", to_bytes(tensors))
-    write_whole(folder / "model.json", json.dumps(card, indent=1).encode())
+    text = json.dumps(card, indent=1).encode()
+    # The weights know their card, so that files of two models cannot be mixed up.
+    metadata = {"card": hashlib.sha256(text).hexdigest()}
+    write_whole(folder / "weights.safetensors", to_bytes(tensors, metadata))
+    write_whole(folder / "model.json", text)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -131,8 +135,7 @@ def load(path: Path) -> Model:
 
     Raises UserError with the file and what is wrong with it.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     folder = path / "model" if (path / "model").is_dir() else path
     where = folder / "model.json"
@@ -140,13 +143,19 @@ def load(path: Path) -> Model:
         todo = "Name a run folder, or its model folder, as written by trainwell fit."
         raise UserError(str(path), "holds no model (model.json)", todo)
     try:
-        card = json.loads(where.read_text(encoding="utf-8"))
+        text = where.read_bytes()
+        card = json.loads(text)
         if card["format"] != FORMAT:
             todo = "Use the trainwell version that wrote it, or train again."
             raise UserError(str(where), f"format {card['format']}, expected {FORMAT}", todo)
         schema = schema_from_json(card["schema"])
-        tensors = load_file(folder / "weights.safetensors")
-        return _from_card(card, schema, tensors)
+        with safe_open(folder / "weights.safetensors", framework="pt") as file:
+            written_with = (file.metadata() or {}).get("card")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = _from_card(card, schema, tensors)
+        if written_with != hashlib.sha256(text).hexdigest():
+            raise ValueError("model.json is not the one that was written with the weights")
+        return model
     except UserError as error:
         if isinstance(error, RecipeError):
             raise UserError(str(where), f"cannot be understood: {error}", "Train again.") from None
@@ -166,6 +175,8 @@ def _from_card(card: dict[str, Any], schema: Schema, tensors: dict[str, Tensor])
         folds.append(nn.Sequential(*built).eval())
     shape = _shape_after(folds[0], schema)
     parts = []
+    if not card["networks"] or any(e["fold"] not in range(len(folds)) for e in card["networks"]):
+        raise ValueError("no networks, or one of a fold that is not there")
     for m, entry in enumerate(card["networks"]):
         recipe = edit(Recipe(), entry["recipe"], "model.json")
         network = _network(recipe, shape, len(card["classes"]))

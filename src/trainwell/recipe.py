@@ -105,6 +105,8 @@ def edit(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
         if name not in hints:
             mistakes.append(f'no field "{name}". {did_you_mean(name, hints)}')
             continue
+        if isinstance(given, list) and all(isinstance(part, str) for part in given):
+            given = f"({''.join(part + ', ' for part in given)})"  # a TOML list of techniques
         read = parse if isinstance(given, str) else conform
         values[name], wrong = read(given, hints[name], name)
         mistakes += wrong
@@ -160,6 +162,8 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
         mistakes.append(f"preprocess: LogMel needs sound, the data are {schema.kind}")
     if mel and not isinstance(recipe.preprocess[0], LogMel):
         mistakes.append("preprocess: LogMel must come first; it reads the waveform")
+    if len(mel) > 1:
+        mistakes.append("preprocess: LogMel is given twice")
     pictures = isinstance(schema, ImageSchema) or bool(mel)
     if isinstance(recipe.model, Cnn) and not pictures:
         need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"

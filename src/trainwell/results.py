@@ -87,10 +87,18 @@ def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> d
     best = {(i, t.best_epoch) for i, t in enumerate(trained) if t.best_epoch}
     rows = [s for s in history if (s.member, s.epoch) in best]
     return {
-        "accuracy": stats.mean_interval([s.train_accuracy for s in rows]).to_json(),
-        "log_loss": stats.mean_interval([s.train_loss for s in rows]).to_json(),
+        "accuracy": _mean([s.train_accuracy for s in rows], highest=1.0),
+        "log_loss": _mean([s.train_loss for s in rows], highest=math.inf),
         "n": min(t.member.sample_size for t in trained),
     }
+
+
+def _mean(values: Sequence[float], highest: float) -> dict[str, float | None]:
+    """Mean and Student's interval of scores that lie in 0..highest, and so does the interval."""
+    found = stats.mean_interval(values)
+    if not math.isfinite(found.low):  # one value says nothing about the spread
+        return found.to_json()
+    return stats.Interval(found.value, max(0.0, found.low), min(highest, found.high)).to_json()
 
 
 def ladder_table(ladder: Ladder) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def new_folder(out: str | Path | None, name: str) -> Path:
         folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        # A log alone is what a run leaves that ended in a mistake; it is no reason to refuse.
+        if any(p.name != "log.txt" for p in folder.iterdir()):
             todo = "Choose another folder with --out, or remove this one."
             raise UserError(str(folder), "the folder for the run is not empty", todo)
         probe = folder / "log.txt"

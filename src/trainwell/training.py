@@ -39,6 +39,7 @@ from trainwell.seeding import stream_seed
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
+LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
 
 
@@ -83,8 +84,10 @@ def check_options(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name}", f"expected a whole number from 1 up, got {value}")
-    if options.folds is not None and options.folds > 50:
-        raise UserError("--folds", f"expected at most 50, got {options.folds}")
+    for name, most in (("folds", 50), ("seeds", 100)):
+        value = getattr(options, name)
+        if value is not None and value > most:
+            raise UserError(f"--{name}", f"expected at most {most}, got {value}")
 
 
 def prepare(data: Dataset, options: Options, progress: Progress, began: float) -> Work:
@@ -150,9 +153,7 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
 
 
 def _budget_seconds(options: Options) -> float | None:
-    if isinstance(options.budget, str):
-        return parse_budget(options.budget)
-    return None if options.budget is None else float(options.budget)
+    return None if options.budget is None else parse_budget(str(options.budget))
 
 
 def chosen_recipe(data: Dataset, options: Options) -> Recipe:
@@ -187,8 +188,9 @@ def search_rate(work: Work) -> Ladder:
     ]
     work.progress.stage("searching the learning rate")
 
-    def tick(done: int, total: int) -> None:
+    def tick(done: int, total: int) -> bool:
         work.progress.update(done / total, f"{done} of {total} epochs of short trials")
+        return work.budget.used < LADDER_SHARE * work.budget.seconds
 
     return climb(trials, work.inputs, work.labels, len(work.data.classes), work.device, tick)
 
@@ -231,7 +233,12 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
         trained |= {group[i]: t for i, t in population.done.items()}
         if work.interrupted or late:
             break
-    return [trained[i] for i in sorted(trained)], history
+    order = {member: number for number, member in enumerate(sorted(trained))}
+    if len(order) < len(members):
+        missing = len(members) - len(order)
+        work.warnings.append(f"{missing} of {len(members)} networks were not trained at all")
+    history = [dataclasses.replace(s, member=order[s.member]) for s in history]
+    return [trained[i] for i in order], history
 
 
 def _show(work: Work, scores: Sequence[EpochScore], share: float) -> None:

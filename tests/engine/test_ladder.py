@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from helpers.data import CPU, fold_inputs, members_of, table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.data import CPU, fold_inputs, members_of, table
 from trainwell.engine import ladder as module
 from trainwell.engine.ladder import Ladder, Rung, choose, climb, first_rates, rates
 from trainwell.engine.population import Member
@@ -43,7 +44,7 @@ def test_rates_are_round_numbers_going_up(decade: int, digit: int, count: int) -
     found = rates(low, count)
     assert found[0] == low
     assert len(found) == count
-    assert all(1.9 < b / a < 2.6 for a, b in zip(found, found[1:], strict=False))
+    assert all(1.9 < b / a < 2.6 for a, b in itertools.pairwise(found))
     assert all(f"{r:.0e}"[0] in "125" and float(f"{r:.0e}") == r for r in found)
 
 
@@ -84,16 +85,17 @@ def climbed(
     """A ladder on invented losses; rates not named diverge. Also what was tried, in turn."""
     tried: list[list[float]] = []
 
-    def invent(wanted: list[float], *rest: object) -> list[Rung]:
+    def invent(wanted: list[float], *rest: object) -> tuple[list[Rung], bool]:
         tried.append(list(wanted))
-        return [Rung(r, losses.get(r, math.nan), 1e-6, 0.5, r not in losses) for r in wanted]
+        found = [Rung(r, losses.get(r, math.nan), 1e-6, 0.5, r not in losses) for r in wanted]
+        return found, True
 
     monkeypatch.setattr(module, "_try_rates", invent)
     data = table()
     trials = members_of(data, [recipe])
     inputs = fold_inputs(data, recipe, [trials[0].train])
     labels = torch.from_numpy(data.labels)
-    return climb(trials, inputs, labels, 3, CPU, lambda done, total: None), tried
+    return climb(trials, inputs, labels, 3, CPU, lambda done, total: True), tried
 
 
 def bowl(best: float) -> dict[float, float]:
@@ -154,7 +156,7 @@ def test_diverged_rungs_of_a_real_ladder() -> None:
         torch.from_numpy(data.labels),
         3,
         CPU,
-        lambda done, total: ticks.append((done, total)),
+        lambda done, total: ticks.append((done, total)) is None,
     )
     broken = [r.lr for r in found.rungs if r.diverged]
     assert broken
@@ -163,15 +165,32 @@ def test_diverged_rungs_of_a_real_ladder() -> None:
     assert not sound or found.chosen in [r.lr for r in sound]
 
 
+def test_the_ladder_ends_when_time_is_up() -> None:
+    """The first answer False ends everything: no more epochs, no widening, a rate all the same."""
+    data = table(rows=60)
+    recipe = Recipe(model=Linear(), optimizer=Momentum(), epochs=5, batch_size=20)
+    trials = members_of(data, [recipe])
+    inputs = fold_inputs(data, recipe, [trials[0].train])
+    ticks: list[int] = []
+    labels = torch.from_numpy(data.labels)
+    found = climb(trials, inputs, labels, 3, CPU, lambda done, total: bool(ticks.append(done)))
+    assert ticks == [5]  # one epoch of five rates
+    assert found.chosen in [r.lr for r in found.rungs]
+    assert len(found.rungs) == 5
+
+
 def test_a_real_ladder_takes_the_mean_over_trials() -> None:
     data = table(rows=120)
     recipe = Recipe(model=Linear(), optimizer=Momentum(), epochs=3, batch_size=16)
     rows = np.arange(120)
-    trials = [Member(recipe, 0, rows[:80], rows[80:], 1), Member(recipe, 1, rows[40:], rows[:40], 2)]
+    trials = [
+        Member(recipe, 0, rows[:80], rows[80:], 1),
+        Member(recipe, 1, rows[40:], rows[:40], 2),
+    ]
     inputs = fold_inputs(data, recipe, [t.train for t in trials])
     ticks: list[tuple[int, int]] = []
     labels = torch.from_numpy(data.labels)
-    found = climb(trials, inputs, labels, 3, CPU, lambda d, t: ticks.append((d, t)))
+    found = climb(trials, inputs, labels, 3, CPU, lambda d, t: ticks.append((d, t)) is None)
     assert found.trials == 2
     assert found.chosen in [r.lr for r in found.rungs]
     assert [r.lr for r in found.rungs] == sorted(r.lr for r in found.rungs)

@@ -1,4 +1,4 @@
-"""The training loop: against a hand-written torch loop, and members that do not touch each other."""
+"""The training loop: against plain torch, and members that do not touch each other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.data import digits, members_of, population, table, varied
 from torch import Tensor, nn
 
+from helpers.data import digits, members_of, population, table, varied
 from trainwell.data.dataset import Dataset
 from trainwell.engine.population import Member, Population, Trained, padded, plan
 from trainwell.engine.stack import layout, named_rows
@@ -54,7 +54,7 @@ def same(a: Trained, b: Trained, **tolerance: float) -> None:
     assert (a.epochs, a.best_epoch, a.diverged) == (b.epochs, b.best_epoch, b.diverged)
 
 
-# --- a plain torch loop ----------------------------------------------------------------------------
+# --- a plain torch loop ------------------------------------------------------------------------
 
 
 def by_hand(member: Member, data: Dataset, epochs: int) -> tuple[Tensor, Tensor]:
@@ -147,7 +147,7 @@ def test_equals_a_plain_torch_loop(name: str, stacked: bool) -> None:
         torch.testing.assert_close(people.buffers[k], statistics, rtol=1e-3, atol=1e-4)
 
 
-# --- members do not touch each other -----------------------------------------------------------------
+# --- members do not touch each other -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", [Adam(), Momentum()])
@@ -240,7 +240,7 @@ def test_members_that_end_early_change_nothing() -> None:
     same(found[2], without[1], rtol=1e-4, atol=1e-5)
 
 
-# --- best epoch, early stopping, scores --------------------------------------------------------------
+# --- best epoch, early stopping, scores --------------------------------------------------------
 
 
 def scored(t: Trained, people: Population) -> tuple[float, float]:
@@ -307,12 +307,13 @@ def test_train_score_is_clean() -> None:
     assert mask.sum() == len(people.members[0].validation)
     assert set(rows[0].tolist()) <= set(people.members[0].train.tolist())
     assert people.inputs.bank is not None
-    logits = people.stacks[0].forward(people.inputs.bank[rows], train=False)[0]
+    with torch.no_grad():
+        logits = people.stacks[0].forward(people.inputs.bank[rows], train=False)[0]
     expected = nn.functional.cross_entropy(logits, people.labels[rows[0]])
     assert score.train_loss == pytest.approx(float(expected), abs=1e-6)
 
 
-# --- recipes act as they say ---------------------------------------------------------------------------
+# --- recipes act as they say -------------------------------------------------------------------
 
 
 def test_l2_acts_on_weights_only() -> None:

@@ -12,7 +12,6 @@ import pytest
 import trainwell
 from helpers.families import FAMILIES, TECHNIQUES
 from trainwell.callstring import parse
-from trainwell.techniques.losses import CrossEntropy
 
 TESTS = Path(__file__).parents[1]
 every = pytest.mark.parametrize(("family", "cls"), TECHNIQUES)
@@ -27,14 +26,8 @@ def test_documented(family: str, cls: Any) -> None:
     assert ">>> " in doc
 
 
-UNSOURCED = pytest.mark.xfail(strict=True, reason="names the slide, but not as 'Source:'")
-
-
-@pytest.mark.parametrize(
-    "cls",
-    [pytest.param(c, marks=UNSOURCED if c is CrossEntropy else ()) for _, c in TECHNIQUES],
-)
-def test_names_its_source(cls: Any) -> None:
+@every
+def test_names_its_source(family: str, cls: Any) -> None:
     doc = inspect.getdoc(cls) or ""
     assert "Source:" in doc
     assert doc.split("Source:")[1].strip()

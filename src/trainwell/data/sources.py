@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from trainwell.data.audio import AUDIO_SUFFIXES
 from trainwell.data.images import IMAGE_SUFFIXES
 from trainwell.data.rows import CSV_SUFFIXES, PARQUET_SUFFIXES, is_table_file
 from trainwell.data.sample_list import sample_names
-from trainwell.errors import DataError, did_you_mean
+from trainwell.errors import DataError
 
 ARRAY_SUFFIXES = (".npz", ".npy")
 
@@ -53,7 +54,11 @@ def _nearest(path: Path) -> str:
     if path.parent.is_dir():
         beside = sorted(p.name for p in path.parent.iterdir() if not p.name.startswith("."))
     names = list(sample_names()) if path.parent == Path() else []
-    return did_you_mean(path.name, [*beside[:200], *names])
+    near = difflib.get_close_matches(path.name, [*beside[:1000], *names], n=1)
+    hint = f'Did you mean "{near[0]}"? ' if near else ""
+    if not names:
+        return hint.strip()
+    return f"{hint}Sample sets: {', '.join(names)}."
 
 
 def folder_kind(path: Path) -> Literal["images", "audio"]:

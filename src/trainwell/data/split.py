@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.dataset import BoolArray, Dataset, IntArray
 from trainwell.data.facts import row_keys
 from trainwell.errors import DataError, UserError
 from trainwell.seeding import numpy_stream, stream_seed
@@ -137,6 +137,8 @@ def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple
 
 def _choose_test(data: Dataset, units: IntArray, seed: int, share: float) -> IntArray:
     if data.groups is not None:
+        if len(np.unique(units)) < 2:
+            raise _too_few(data, "all rows are of one group, so none can be the test part")
         parts = max(2, min(round(1 / share), len(np.unique(units))))
         fold = _group_folds(data.labels, units, parts, stream_seed(seed, "test"))
         # The part whose size is nearest to what was asked for.
@@ -146,10 +148,12 @@ def _choose_test(data: Dataset, units: IntArray, seed: int, share: float) -> Int
 
     first, strata = _strata(data.labels, units, np.arange(len(data)))
     usable = np.flatnonzero(strata >= 0)
+    if not len(usable):
+        raise _too_few(data, "no class has a second, different row that could be the test part")
     kinds = len(np.unique(strata[usable]))
     size = min(max(kinds, round(share * len(first))), len(usable) - kinds)
     if size < kinds:  # so few rows that not every class can be on both sides
-        size = max(1, round(share * len(usable)))
+        size = min(max(1, round(share * len(usable))), len(usable) - 1)
         strata = np.zeros_like(strata)
     _, chosen = train_test_split(
         usable,
@@ -173,6 +177,9 @@ def _group_folds(labels: IntArray, units: IntArray, parts: int, seed: int) -> In
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold = np.zeros(len(labels), np.int64)
+    parts = min(parts, int(np.bincount(labels).max()))  # scikit-learn refuses more
+    if parts < 2:
+        return fold
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         # A class with fewer groups than folds is said in our own words, by name.
@@ -191,6 +198,9 @@ def _unit_folds(
     first, strata = _strata(labels, units, rows)
     usable = np.flatnonzero(strata >= 0)
     of_unit = np.full(int(units.max()) + 1, ALWAYS_TRAIN)
+    parts = min(parts, len(usable))
+    if parts < 2:
+        return of_unit[units[rows]]
     count = np.bincount(strata[usable])
     # Stratify on classes that reach every fold; the rare ones are spread as one stratum.
     strata = np.where(count[np.maximum(strata, 0)] >= parts, strata, len(count))
@@ -210,10 +220,11 @@ def _make_folds(
     notes: tuple[str, ...] = ()
     count = len(np.unique(units[rows]))
     parts = folds if folds > 1 else (10 if len(rows) > 20000 else 5)
-    if count < parts:
-        parts = count
-        what = "groups" if data.groups is not None else "different rows"
-        notes += (f"{parts} folds instead of {folds}: there are only {count} {what} to divide",)
+    parts = min(parts, count)
+    what = "groups" if data.groups is not None else "different rows"
+    few = _too_few(data, f"too few {what} outside the test part to hold some out ({count})")
+    if parts < 2:
+        raise few
     if data.groups is not None:
         number = _group_folds(data.labels[rows], units[rows], parts, stream_seed(seed, "folds"))
     else:
@@ -222,24 +233,39 @@ def _make_folds(
     found = tuple(Fold(rows[number != f], rows[number == f]) for f in used)
     found = tuple(f for f in found if len(f.validation) and len(f.train))
     if not found:
-        raise DataError(data.name, f"{len(rows)} rows are too few to hold some out for validation")
+        raise few
+    if len(found) < folds:
+        notes += (f"{len(found)} folds instead of {folds}: there are too few {what} to divide",)
     return found, notes + tuple(_rare(data, units, rows, parts))
 
 
 def _rare(data: Dataset, units: IntArray, rows: IntArray, parts: int) -> Iterator[str]:
     """Words about classes that cannot be in every fold."""
-    what = "groups" if data.groups is not None else "different rows"
-    for c, name in enumerate(data.classes):
-        mine = rows[data.labels[rows] == c]
-        held = len(np.unique(units[mine]))
-        if held == 0:
-            yield f'class "{name}" has no training rows: it cannot be learned'
-        elif held == 1:
-            yield f'class "{name}" has one of the {what} only: it is trained but not validated'
-            if data.groups is not None:
-                yield f'class "{name}": with one group, validated folds do not train it'
-        elif held < parts:
-            yield f'class "{name}" has {held} {what}, fewer than {parts} folds: not in every fold'
+    what = "group" if data.groups is not None else "different row"
+    pairs = np.unique(np.stack([data.labels[rows], units[rows]]), axis=1)
+    held = np.bincount(pairs[0], minlength=len(data.classes))
+    if (held == 0).any():
+        yield f"no training rows, hence not learned: {_named(data, held == 0)}"
+    if (held == 1).any():
+        fate = "trained but not validated"
+        if data.groups is not None:
+            fate = "the folds that are validated on it do not train it"
+        yield f"one {what} only, hence {fate}: {_named(data, held == 1)}"
+    rare = (held > 1) & (held < parts)
+    if rare.any():
+        yield f"fewer {what}s than the {parts} folds, hence not in every fold: {_named(data, rare)}"
+
+
+def _named(data: Dataset, chosen: BoolArray) -> str:
+    """The first few of the chosen classes (C,), quoted."""
+    names = [f'"{data.classes[c]}"' for c in np.flatnonzero(chosen)]
+    rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + rest
+
+
+def _too_few(data: Dataset, problem: str) -> DataError:
+    groups = ", or another --group" if data.groups is not None else ""
+    return DataError(data.name, problem, f"Give more rows, or another --test share{groups}.")
 
 
 def _describe_test(data: Dataset, rows: IntArray, development: IntArray) -> tuple[str, ...]:
@@ -250,12 +276,11 @@ def _describe_test(data: Dataset, rows: IntArray, development: IntArray) -> tupl
         notes += (f"test part: {len(rows)} rows of {len(names)} unseen groups ({shown})",)
     missing = np.setdiff1d(np.arange(len(data.classes)), data.labels[rows])
     if len(missing):
-        names = [f'"{data.classes[c]}"' for c in missing]
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        shown = _named(data, np.isin(np.arange(len(data.classes)), missing))
         notes += (f"not in the test part, hence not measured there: {shown}",)
     untrained = np.setdiff1d(data.labels[rows], data.labels[development])
     if len(untrained):
-        shown = ", ".join(f'"{data.classes[c]}"' for c in untrained[:8])
+        shown = _named(data, np.isin(np.arange(len(data.classes)), untrained))
         notes += (f"only in the test part, hence never learned: {shown}",)
     return notes
 

@@ -67,19 +67,20 @@ def climb(
     labels: torch.Tensor,
     classes: int,
     device: torch.device,
-    tick: Callable[[int, int], None],
+    tick: Callable[[int, int], bool],
 ) -> Ladder:
     """Try every rate on every trial (members whose recipe has no rate yet) and choose.
 
     A rung's loss is the mean validation log loss, each trial taken at its best epoch; `choose`
     says which rung is taken.
-    `tick(done, total)` is called after each epoch, counted in trainings × epochs.
+    `tick(done, total)` is called after each epoch, counted in trainings × epochs; when it answers
+    False the search ends with what it knows.
     """
     rungs: dict[float, Rung] = {}
     wanted = first_rates(trials[0].recipe)
     for _ in range(1 + WIDENINGS):
-        for rung in _try_rates(wanted, trials, inputs, labels, classes, device, tick):
-            rungs[rung.lr] = rung
+        tried, in_time = _try_rates(wanted, trials, inputs, labels, classes, device, tick)
+        rungs |= {rung.lr: rung for rung in tried}
         ordered = [rungs[r] for r in sorted(rungs)]
         chosen = choose(ordered)
         if chosen == ordered[0]:
@@ -87,6 +88,8 @@ def climb(
         elif chosen == ordered[-1]:
             wanted = [r for r in rates(chosen.lr, 3) if r > chosen.lr]
         else:
+            break
+        if not in_time:
             break
     edge = chosen in (ordered[0], ordered[-1])
     return Ladder(tuple(ordered), chosen.lr, edge, len(trials))
@@ -123,8 +126,9 @@ def _try_rates(
     labels: torch.Tensor,
     classes: int,
     device: torch.device,
-    tick: Callable[[int, int], None],
-) -> list[Rung]:
+    tick: Callable[[int, int], bool],
+) -> tuple[list[Rung], bool]:
+    """A rung per rate, and whether there was time to finish."""
     members = [
         dataclasses.replace(t, recipe=dataclasses.replace(t.recipe, lr=lr))
         for lr in wanted
@@ -132,7 +136,7 @@ def _try_rates(
     ]
     lowest: list[EpochScore | None] = [None] * len(members)
     total, done = len(members) * trials[0].recipe.epochs, 0
-    diverged = [False] * len(members)
+    diverged, in_time = [False] * len(members), True
     for group in plan(members):
         population = Population([members[i] for i in group], inputs, labels, classes, device)
         for scores in train(population):
@@ -141,7 +145,10 @@ def _try_rates(
                 if before is None or not before.val_loss <= score.val_loss:
                     lowest[group[score.member]] = score
             done += len(scores)
-            tick(done, total)
+            in_time = tick(done, total)
+            if not in_time:
+                population.finish(range(len(population.members)))
+                break
         for i, trained in zip(group, population.trained, strict=True):
             diverged[i] = trained.diverged
     per = len(trials)
@@ -150,7 +157,7 @@ def _try_rates(
         mine = [s for s in lowest[rung * per : (rung + 1) * per] if s is not None]
         broken = any(diverged[rung * per : (rung + 1) * per])
         found.append(_rung(lr, mine, broken))
-    return found
+    return found, in_time
 
 
 def _rung(lr: float, scores: Sequence[EpochScore], diverged: bool) -> Rung:

@@ -90,7 +90,6 @@ class Population:
         stacked: bool | None = None,
     ) -> None:
         """Build and initialise; `stacked` None lets the architecture decide."""
-        torch.set_flush_denormal(True)  # 17 to 38 times slower arithmetic where they occur
         first = members[0].recipe
         self.inputs, self.labels, self.classes, self.device = inputs, labels, classes, device
         with torch.random.fork_rng(devices=[]):  # building draws numbers that nobody uses

@@ -93,7 +93,7 @@ class DropoutMasks:
         for stream, rate in zip(self.streams, self.rates, strict=True):
             raw = stream.bit_generator.random_raw(-(-steps * size // 4))
             numbers = torch.from_numpy(np.asarray(raw).view(np.int16)[: steps * size])
-            kept = numbers >= round(rate * 65536) - 32768
+            kept = numbers >= min(round(rate * 65536), 65535) - 32768
             drawn.append(kept.view(steps, 1, *shape).float().div_(1 - rate))
         return torch.cat(drawn, dim=1)
 

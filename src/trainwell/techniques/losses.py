@@ -17,6 +17,7 @@ class CrossEntropy:
     one's own). Shapes: logits (K, B, C), labels (K, B), result (K,). "The default setting in most
     training" (slide "Activation and loss function"): its gradient p - y does not vanish where the
     network is confidently wrong, unlike that of the squared error.
+    Source: slide "Activation and loss function"; CS231n notes, linear classification.
 
     >>> import torch
     >>> CrossEntropy()(torch.zeros(1, 2, 10), torch.tensor([[3, 7]]))

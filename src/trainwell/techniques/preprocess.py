@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt
 from trainwell.callstring import check_fields
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
@@ -44,19 +45,24 @@ class Standardize:
         """The layer for these training examples; chunks are (B, ...) float tensors."""
         from trainwell.techniques.inputs import Scale
 
-        mean, std = _moments(chunks, self.per)
+        mean, std, precision = _moments(chunks, self.per)
         spread = std > 1e-12 * (1 + mean.abs())
         scale = std.where(spread, std.new_ones(())).reciprocal() * spread
-        return Scale(mean.float() if mean.abs().max() < 1e6 else mean, scale.float())
+        # The mean keeps the precision of the data: where values need float64, so does it.
+        return Scale(mean.to(precision), scale.float())
 
 
-def _moments(chunks: Iterable[Tensor], per: str) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation in float64, merged chunk by chunk (Chan et al. 1983)."""
+def _moments(chunks: Iterable[Tensor], per: str) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Mean and deviation in float64, merged chunk by chunk (Chan et al. 1983), and the data's type.
+
+    The second moment is taken around each chunk's own mean, so large offsets do no harm.
+    """
     import torch
 
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    precision = torch.float32
     for chunk in chunks:
-        x = chunk.double()
+        x, precision = chunk.double(), chunk.dtype
         axes = [0] if per == "feature" or x.ndim < 3 else [0, *range(2, x.ndim)]
         size = math.prod(x.shape[a] for a in axes)
         here = x.mean(axes, keepdim=True)[0]
@@ -67,7 +73,7 @@ def _moments(chunks: Iterable[Tensor], per: str) -> tuple[Tensor, Tensor]:
         total, delta = count + size, here - mean
         squares = squares + spread + delta.square() * (count * size / total)
         mean, count = mean + delta * (size / total), total
-    return mean, (squares / max(count, 1)).sqrt()
+    return mean, (squares / max(count, 1)).sqrt(), precision
 
 
 @dataclass(frozen=True)

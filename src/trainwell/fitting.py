@@ -174,11 +174,15 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         judged = Judgement("test", rows, members, members.mean(axis=0))
     validation = results.scores(data, oof_rows, oof, work.options.seed)
     progress.stage("training yardsticks")
-    yardsticks = _yardsticks(work, judged)
+    yardsticks: list[dict[str, Any]] = []
+    try:
+        yardsticks = _yardsticks(work, judged)
+    except KeyboardInterrupt:  # the network is trained and must not be lost
+        work.interrupted = True
     progress.stage("writing the results")
     result = (
         _identity(work, folder)
-        | _measured(work, judged)
+        | _measured(work, judged, model)
         | {"validation": validation, "train": results.train_scores(trained, history)}
         | {"baselines": yardsticks, "data": results.data_table(data, counted)}
         | _training(work, ladder, trained, model)
@@ -207,6 +211,12 @@ def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, model
     lost = len(trained) - len(usable)
     if lost:
         work.warnings.append(f"{lost} of {len(trained)} networks diverged and were left out")
+    late = sum(t.diverged for t in usable)
+    if late:
+        work.warnings.append(
+            f"{late} of {len(trained)} networks diverged: their weights are from before; "
+            "give a smaller rate with --set lr=..."
+        )
     whole = models.assemble(work.data.schema, work.data.classes, work.inputs.folds, usable)
     return whole, whole if work.options.ensemble else whole.only([best_of(usable)])
 
@@ -233,11 +243,11 @@ def _identity(work: Work, folder: Path) -> dict[str, Any]:
     }
 
 
-def _measured(work: Work, judged: Judgement) -> dict[str, Any]:
+def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, Any]:
     """Everything measured on the part that judges."""
     data, seed = work.data, work.options.seed
     labels = data.labels[judged.rows]
-    ensemble: dict[str, Any] = {"members": len(work.split.folds) * work.size.seeds}
+    ensemble: dict[str, Any] = {"members": len(model.parts)}
     if judged.members is not None:
         ensemble = results.ensemble_table(
             labels, judged.members, judged.probabilities, "test", seed
