@@ -293,7 +293,8 @@ def score(
     since rows of one group are no independent evidence. With few groups (below ten or so) any
     interval over groups is too narrow.
     Where resamples do not differ (all right in each group) the bootstrap would claim certainty;
-    then the interval is Wilson's for as many trials as there are rows, or groups.
+    then the interval is Wilson's for as many trials as there are rows, or groups. A log loss that
+    is the same in every row (a predictor that always says the same) has an interval of no width.
 
     >>> p = np.array([[0.9, 0.1]] * 8 + [[0.2, 0.8]] * 2)
     >>> s = score(np.array([0] * 7 + [1] * 3), p, seed=0)
@@ -425,7 +426,7 @@ def _bootstrap_rows(
     loss = _bca_ends(float(losses.mean()), loss_draws, left_out)
     error = float(np.abs(np.add.reduceat(gaps, starts)).sum()) / n
     ece = _ece_ends(error, ece_draws, confidence[order], starts, rng)
-    return _unless_certain(loss, WORST_LOG_LOSS, n), _unless_certain(ece, 1.0, n)
+    return loss, _unless_certain(ece, 1.0, n)
 
 
 def _ece_ends(
@@ -488,17 +489,19 @@ def _score_groups(
     error, top = float(np.abs(whole[1][2:]).sum()) / len(labels), float(np.quantile(errors, 0.975))
     ece = Interval(error, min(max(0.0, 2 * error - top), error), max(top, error))
 
-    def interval(measure: Callable[[Floats, Floats], Floats], worst: float = 1.0) -> Interval:
+    def interval(
+        measure: Callable[[Floats, Floats], Floats], worst: float | None = 1.0
+    ) -> Interval:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(measure(*whole))
             found = _bca_ends(value, measure(*drawn), measure(*left_out))
-        return _unless_certain(found, worst, count)
+        return found if worst is None else _unless_certain(found, worst, count)
 
     return Scores(
         interval(lambda t, o: t[..., 0, :].sum(axis=-1) / o[..., 0]),
         interval(lambda t, _: _balanced(t)),
         interval(lambda t, _: _f1(t)),
-        interval(lambda _, o: np.asarray(o[..., 1] / o[..., 0]), WORST_LOG_LOSS),
+        interval(lambda _, o: np.asarray(o[..., 1] / o[..., 0]), None),
         _unless_certain(ece, 1.0, count),
         len(labels),
     )

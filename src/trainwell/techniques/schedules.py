@@ -57,7 +57,7 @@ class StepDecay:
 class Cosine:
     """Anneal the learning rate along half a cosine, after a short linear warm-up.
 
-    Equation: with u = e / epochs and w = warmup, m = u / w for u < w, then
+    Equation: with u = e / epochs and w = warmup, m = 0.1 + 0.9 u / w for u < w, then
     m = ½ (1 + cos(π (u - w) / (1 - w))). The default for starting recipes: no step size to
     choose, and it ends at zero, so the last epochs average out the noise of the mini-batches.
     Source: Loshchilov and Hutter 2017 (SGDR), without restarts; slide "Learning rate" (anneal).
@@ -74,7 +74,7 @@ class Cosine:
     def __call__(self, epoch: float, epochs: int) -> float:
         u = min(epoch / epochs, 1.0)
         if u < self.warmup:
-            return u / self.warmup
+            return 0.1 + 0.9 * u / self.warmup  # from 0, the first steps would do nothing
         return 0.5 * (1 + math.cos(math.pi * (u - self.warmup) / (1 - self.warmup)))
 
 
