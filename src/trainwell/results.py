@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainwell import stats
+from trainwell import metrics, stats
 from trainwell.baselines import Baseline
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split
@@ -33,15 +33,15 @@ def scores(data: Dataset, rows: IntArray, probabilities: Floats, seed: int) -> d
     groups = None if data.groups is None else data.groups[rows]
     if groups is not None and len(np.unique(groups)) < FEW_GROUPS:
         groups = None
-    return stats.score(data.labels[rows], probabilities, seed, groups).to_json()
+    return metrics.score(data.labels[rows], probabilities, seed, groups).to_json()
 
 
 def class_table(data: Dataset, rows: IntArray, probabilities: Floats) -> dict[str, Any]:
     """Confusion matrix (rows are true classes), recall and precision of every class."""
     labels, predicted = data.labels[rows], probabilities.argmax(axis=1)
-    table = stats.per_class(labels, predicted, len(data.classes))
+    table = metrics.per_class(labels, predicted, len(data.classes))
     return {
-        "confusion": stats.confusion(labels, predicted, len(data.classes)).tolist(),
+        "confusion": metrics.confusion(labels, predicted, len(data.classes)).tolist(),
         "per_class": [
             {
                 "class": name,
