@@ -141,7 +141,7 @@ def test_layout_covers_every_number_once() -> None:
 
 def masks(rates: Sequence[float], seeds: Sequence[int], epoch: int = 0) -> DropoutMasks:
     found = DropoutMasks(3, rates)
-    found.start_epoch(seeds, epoch)
+    found.start_epoch(seeds, epoch, 40)
     return found
 
 
@@ -183,7 +183,7 @@ def test_masks_differ_by_step_epoch_seed_and_layer() -> None:
     drawn = [first.next(shape), first.next(shape)]
     drawn += [masks([0.5], [1], epoch=1).next(shape), masks([0.5], [2]).next(shape)]
     other = DropoutMasks(4, [0.5])
-    other.start_epoch([1], 0)
+    other.start_epoch([1], 0, 40)
     drawn.append(other.next(shape))
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
     assert torch.equal(masks([0.5], [1]).next(shape), drawn[0])
@@ -202,7 +202,7 @@ def test_dropout_acts_in_training_only() -> None:
     parameters, _ = layout(network)
     theta = rows_of(network, parameters)[None].clone()
     stack = Stack(network, theta, torch.zeros(1, 0), [0.5])
-    stack.start_epoch([1], 0)
+    stack.start_epoch([1], 0, 40)
     x = torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(stack.forward(x, train=False)[0], network.eval()(x[0]))
     assert not torch.allclose(stack.forward(x, train=True), stack.forward(x, train=True))

@@ -24,7 +24,7 @@ from trainwell.seeding import numpy_stream
 
 # Layers that treat each number or each map on its own and so need no stacking.
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Identity)
-MASK_NUMBERS = 1 << 20  # random numbers drawn at once for dropout (2 bytes each)
+MASK_NUMBERS = 1 << 18  # numbers of one member's dropout mask drawn at once, at most
 
 Forward = Callable[[Tensor, bool], Tensor]
 
@@ -74,8 +74,9 @@ class DropoutMasks:
         self.layer, self.rates = layer, tuple(rates)
         self.masks: list[Tensor] = []
 
-    def start_epoch(self, seeds: Sequence[int], epoch: int) -> None:
-        """Begin the streams of this epoch; they depend on nothing that happened before."""
+    def start_epoch(self, seeds: Sequence[int], epoch: int, steps: int) -> None:
+        """Begin the streams of this epoch of so many steps; nothing before has any influence."""
+        self.steps = steps
         self.streams = [numpy_stream(s, "dropout", self.layer, epoch) for s in seeds]
         self.masks = []
 
@@ -86,9 +87,9 @@ class DropoutMasks:
         return self.masks.pop()
 
     def _draw(self, shape: torch.Size) -> Tensor:
-        """Masks (S, K, B, F) for S steps; S depends on the shape alone, so K changes nothing."""
+        """Masks (S, K, B, F) for S steps; S does not depend on K, so that K changes nothing."""
         size = math.prod(shape)
-        steps = max(1, MASK_NUMBERS // size)
+        steps = max(1, min(self.steps, MASK_NUMBERS // size))
         drawn = []
         for stream, rate in zip(self.streams, self.rates, strict=True):
             raw = stream.bit_generator.random_raw(-(-steps * size // 4))
@@ -162,10 +163,10 @@ class Stack:
             x = layer(x, train)
         return x
 
-    def start_epoch(self, seeds: Sequence[int], epoch: int) -> None:
+    def start_epoch(self, seeds: Sequence[int], epoch: int, steps: int) -> None:
         """Begin the members' random streams of an epoch."""
         for masks in self.masks:
-            masks.start_epoch(seeds, epoch)
+            masks.start_epoch(seeds, epoch, steps)
 
     def gradient(self, loss: Tensor, into: Tensor) -> None:
         """Write d loss / d θ, loss being the sum over members, into a (K, P) matrix."""

@@ -90,7 +90,7 @@ def train_epoch(population: Population) -> list[float]:
     for number, stack in enumerate(p.stacks):
         rows = p.share(number)
         seeds = [m.seed for m in p.members[rows]]
-        stack.start_epoch(seeds, epoch)
+        stack.start_epoch(seeds, epoch, steps)
         theta, grad, state = p.theta[rows], p.grad[rows], tuple(s[rows] for s in p.state)
         hyper = {n: h[rows] if isinstance(h, Tensor) else h for n, h in p.hyper.items()}
         l2 = p.l2[rows] if isinstance(p.l2, Tensor) else p.l2
