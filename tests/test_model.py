@@ -51,7 +51,7 @@ def made(data: Dataset, recipe: Recipe) -> Model:
     people = Population(members, inputs, labels, len(data.classes), torch.device("cpu"))
     for _ in train(people):
         pass
-    return assemble(data.schema, data.classes, inputs.folds, people.trained)
+    return assemble(data.schema, data.classes, inputs.layers, people.trained)
 
 
 KINDS: dict[str, tuple[Callable[[], Dataset], Recipe]] = {

@@ -90,11 +90,13 @@ def plan_size(
     aim: float | None,
     folds: int | None,
     seeds: int | None,
+    keep_epochs: bool = False,
 ) -> Size:
     """The first size of SIZES that fits `aim` seconds; what the user gave (not None) stays.
 
     Without `aim` (no budget given) it is what five folds take, but at least SHORT and at most LONG
-    seconds. Where even the smallest size does not fit, the epochs are cut, but not below 3.
+    seconds. Where even the smallest size does not fit, the epochs are cut, but not below 3, and
+    never with `keep_epochs` (the user chose them and gave no budget).
 
     >>> plan_size(1_400, 32, 40, 3e6, True, None, None, None)
     Size(folds=5, seeds=1, epochs=40, seconds=32.3...)
@@ -110,6 +112,8 @@ def plan_size(
         if seconds(f, s) * epochs <= aim:
             return Size(f, s, epochs, seconds(f, s) * epochs)
     f, s = min(sizes, key=lambda size: seconds(*size))
+    if keep_epochs:
+        return Size(f, s, epochs, seconds(f, s) * epochs)
     fewer = max(min(3, epochs), int(aim / seconds(f, s)))
     return Size(f, s, fewer, seconds(f, s) * fewer)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import trainwell
 from trainwell import model as models
@@ -32,7 +33,14 @@ from trainwell.errors import Interrupted, UserError
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, fields_as_text, to_toml
 from trainwell.report.page import write_report
-from trainwell.run import Run, new_folder, peak_megabytes, write_history, write_json
+from trainwell.run import (
+    Run,
+    new_folder,
+    openings_so_far,
+    peak_megabytes,
+    write_history,
+    write_json,
+)
 from trainwell.seeding import stream_seed
 from trainwell.training import (
     TEST_SHARE,
@@ -65,6 +73,18 @@ class Judgement:
     probabilities: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What training gave: the ladder, every network with its history, and the models made of them:
+    the one of all networks, and the one that is kept."""
+
+    ladder: Ladder | None
+    trained: Sequence[Trained]
+    history: Sequence[EpochScore]
+    whole: models.Model
+    model: models.Model
+
+
 def fit(
     source: Any,
     *,
@@ -84,7 +104,7 @@ def fit(
     ensemble: bool = True,
     jobs: int | None = None,
     quiet: bool = True,
-    command: str = "trainwell.fit(...)",
+    command: str | None = None,
 ) -> Run:
     """Train a classifier on labelled data and measure it honestly; returns the run.
 
@@ -96,6 +116,24 @@ def fit(
     scored and written, and `run.result["interrupted"]` is True.
     """
     started, began = time.time(), time.monotonic()
+    given = {
+        "target": target,
+        "group": group,
+        "kind": kind,
+        "pattern": pattern,
+        "image_size": image_size,
+        "test": None if test == TEST_SHARE else test,
+        "budget": budget,
+        "seed": seed or None,
+        "folds": folds,
+        "seeds": seeds,
+        "recipe": recipe,
+        "settings": settings,
+        "ensemble": None if ensemble else False,
+        "jobs": jobs,
+    }
+    command = command or _as_call(source, given)
+    threads = torch.get_num_threads()
     share = float(test) if isinstance(test, int | float) else TEST_SHARE
     test_file = None if isinstance(test, int | float) else test
     chosen = Options(
@@ -122,6 +160,15 @@ def fit(
         except Exception as error:
             error.run_folder = folder  # type: ignore[attr-defined]  # where log.txt is
             raise
+        finally:
+            torch.set_num_threads(threads)  # as the caller had it
+
+
+def _as_call(source: Any, given: Mapping[str, Any]) -> str:
+    """The call from Python that does the same again."""
+    what = repr(str(source)) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    options = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+    return f"trainwell.fit({', '.join([what, *options])})"
 
 
 def planned_recipe(
@@ -156,44 +203,81 @@ def say_data(progress: Progress, data: Dataset) -> None:
 
 def _steps(work: Work, folder: Path, started: float) -> Run:
     """The steps after preparation, in order; each later one uses only what came before."""
-    data, split, progress = work.data, work.split, work.progress
+    progress = work.progress
+    for warning in work.warnings:
+        progress.say(warning)
     progress.stage("looking at the data")
-    counted = facts(data)
+    counted = facts(work.data)
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:
         work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
         progress.say(f"learning rate {ladder.chosen:g}")
+        if not ladder.in_time:
+            words = "the time budget ended the search for a learning rate early"
+            work.warnings.append(f"{words}; a repetition may choose another one")
     trained, history = train_members(work)
-    progress.stage("scoring")
     whole, model = _models(work, trained)
-    oof_rows, oof = out_of_fold(whole, data, split)
+    _save(work, folder, history, model)
+    outcome = Outcome(ladder, trained, history, whole, model)
+    try:
+        return _judge(work, folder, started, counted, outcome)
+    except KeyboardInterrupt:
+        where = folder / "model"
+        raise Interrupted(f"Interrupted while scoring; the model is saved in {where}.") from None
+
+
+def _judge(
+    work: Work, folder: Path, started: float, counted: Mapping[str, Any], outcome: Outcome
+) -> Run:
+    """From the trained model to the finished run: scores, yardsticks, files, report."""
+    data, split, progress = work.data, work.split, work.progress
+    progress.stage("scoring")
+    oof_rows, oof_folds, oof = out_of_fold(outcome.whole, data, split)
     judged = Judgement("validation", oof_rows, None, oof)
     if len(split.sealed):
         rows = split.sealed.open("final score")
-        members = model.member_probabilities(data.inputs[rows])
+        members = outcome.model.member_probabilities(data.inputs[rows])
         judged = Judgement("test", rows, members, members.mean(axis=0))
+        opened = openings_so_far(data.inputs[rows], data.labels[rows])
+        if opened > 1:
+            progress.say(
+                f"these test rows were opened {opened} times on this machine: what was chosen by "
+                "their score is no longer measured by it"
+            )
+    alone = results.one_group(data, judged.rows)
+    if alone:
+        work.warnings.append(alone)
     validation = results.scores(data, oof_rows, oof, work.options.seed)
     progress.stage("training yardsticks")
+    train_score = results.train_scores(outcome.trained, outcome.history)
     yardsticks: list[dict[str, Any]] = []
     try:
         yardsticks = _yardsticks(work, judged)
     except KeyboardInterrupt:  # the network is trained and must not be lost
         work.interrupted = True
+    except (ValueError, MemoryError, FloatingPointError) as error:
+        work.warnings.append(f"the yardsticks could not be trained ({error})")
     progress.stage("writing the results")
     result = (
         _identity(work, folder)
-        | _measured(work, judged, model)
-        | {"validation": validation, "train": results.train_scores(trained, history)}
+        | _measured(work, judged, outcome.model)
+        | {"validation": validation, "train": train_score}
         | {"baselines": yardsticks, "data": results.data_table(data, counted)}
-        | _training(work, ladder, trained, model)
+        | _training(work, outcome)
         | _circumstances(work, started)
     )
-    _write(work, folder, result, history, model)
+    write_json(folder / "findings.json", result["findings"])
+    write_json(folder / "decisions.json", result["decisions"])
+    tested = judged.part == "test"
     np.savez_compressed(
         folder / "oof.npz",
         rows=oof_rows,
+        folds=oof_folds,
         labels=data.labels[oof_rows],
         probabilities=oof.astype(np.float32),
+        test_rows=judged.rows if tested else judged.rows[:0],
+        test_labels=data.labels[judged.rows if tested else judged.rows[:0]],
+        test_probabilities=(judged.probabilities if tested else oof[:0]).astype(np.float32),
     )
     write_json(folder / "run.json", result)  # last: a folder with run.json is complete
     write_report(folder)
@@ -217,18 +301,36 @@ def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, model
             f"{late} of {len(trained)} networks diverged: their weights are from before; "
             "give a smaller rate with --set lr=..."
         )
-    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.folds, usable)
-    return whole, whole if work.options.ensemble else whole.only([best_of(usable)])
+    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
+    if work.options.ensemble or len(usable) == 1:
+        return whole, whole
+    work.warnings.append(
+        f"validation scores are those of all {len(usable)} networks; the one that is kept had the "
+        "lowest validation loss on its own fold"
+    )
+    return whole, whole.only([best_of(usable)])
 
 
 def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
-    """Baselines trained on everything outside the test part; without one, judged on one fold."""
-    fold = work.split.folds[0]
-    test = judged.part == "test"
-    train = work.split.development if test else fold.train
-    rows = judged.rows if test else fold.validation
-    found = baselines(work.data, work.inputs.folds[0], train, rows, work.options.seed)
-    return results.baseline_table(work.data, rows, found, judged.part, work.options.seed)
+    """Baselines on the very rows that judge the network.
+
+    With a test part they train on everything outside it; without one, on every fold in turn.
+    """
+    data, seed = work.data, work.options.seed
+    if judged.part == "test":
+        rows = judged.rows
+        found = baselines(data, work.inputs.layers[0], work.split.development, rows, seed)
+        return results.baseline_table(data, rows, found, judged.part, seed)
+    parts = [
+        baselines(data, layers, fold.train, fold.validation, seed)
+        for layers, fold in zip(work.inputs.layers, work.split.folds, strict=True)
+    ]
+    rows = np.concatenate([fold.validation for fold in work.split.folds])
+    together = [
+        dataclasses.replace(same[0], probabilities=np.concatenate([b.probabilities for b in same]))
+        for same in zip(*parts, strict=False)
+    ]
+    return results.baseline_table(data, rows, together, judged.part, seed)
 
 
 def _identity(work: Work, folder: Path) -> dict[str, Any]:
@@ -262,15 +364,13 @@ def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, A
     }
 
 
-def _training(
-    work: Work, ladder: Ladder | None, trained: Sequence[Trained], model: models.Model
-) -> dict[str, Any]:
+def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
     return {
         "split": results.split_table(work.split),
         "recipe": fields_as_text(work.recipe),
-        "ladder": results.ladder_table(ladder) if ladder else None,
-        "members": results.member_table(trained),
-        "parameters": model.parameters,
+        "ladder": results.ladder_table(outcome.ladder) if outcome.ladder else None,
+        "members": results.member_table(outcome.trained),
+        "parameters": outcome.model.parameters,
         "findings": [],
         "decisions": [],
         "warnings": work.warnings,
@@ -288,18 +388,11 @@ def _circumstances(work: Work, started: float) -> dict[str, Any]:
     }
 
 
-def _write(
-    work: Work,
-    folder: Path,
-    result: Mapping[str, Any],
-    history: Sequence[EpochScore],
-    model: models.Model,
-) -> None:
+def _save(work: Work, folder: Path, history: Sequence[EpochScore], model: models.Model) -> None:
+    """What training gave, written before anything is scored, so that nothing can lose it."""
     (folder / "recipe.toml").write_text(to_toml(work.recipe), encoding="utf-8")
     write_history(folder / "history.csv", history)
     models.save(model, folder / "model")
-    write_json(folder / "findings.json", result["findings"])
-    write_json(folder / "decisions.json", result["decisions"])
     if work.data.kind == "images":
         seed = stream_seed(work.options.seed, "thumbnails")
         rows = sample_rows(work.split.development, work.data.labels, THUMBNAILS, seed)

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.stats import Array, Floats, Interval, bca_ends, wilson
+from trainwell.stats import Array, Floats, Interval, bca_ends, mean_interval, wilson
 
 Ints = npt.NDArray[np.int64]
 
 ECE_BINS = 15
+FEW_GROUPS = 10  # below this a bootstrap over groups covers too little (83 to 89 % of nominal 95 %)
 SMALLEST = 1e-15  # probabilities below this count as this much in the log loss
 WORST_LOG_LOSS = -math.log(SMALLEST)
 
@@ -153,8 +154,9 @@ def score(
     calibrated classifier, and the bootstrap doubles that: its interval goes from the pivotal
     end 2 e - q(97.5 %), or 0 when perfect calibration would give such an e, up to q(97.5 %).
     `groups` (N,) given (speakers, patients): a BCa bootstrap over whole groups for everything,
-    since rows of one group are no independent evidence. With few groups (below ten or so) any
-    interval over groups is too narrow.
+    since rows of one group are no independent evidence; below FEW_GROUPS groups, where that is too
+    narrow, Student's interval from the groups' own scores. A single group says nothing about
+    others: the intervals are then over its rows, and the caller must say so.
     Where resamples do not differ (all right in each group) the bootstrap would claim certainty;
     then the interval is Wilson's for as many trials as there are rows, or groups. Only a predictor
     that gives every class the same probability is certain of its log loss, ln C.
@@ -178,7 +180,7 @@ def _score(
     rng = np.random.default_rng(seed)
     losses = row_losses(labels, probabilities)
     where, gaps = _gaps(labels, probabilities, ECE_BINS)
-    if groups is not None:
+    if groups is not None and len(np.unique(groups)) > 1:
         return _score_groups(labels, probabilities, losses, where, gaps, groups, rng, resamples)
     total = _totals(labels, probabilities)
     accurate, balanced = wilson(int(total[0].sum()), len(labels)), _balanced_interval(total)
@@ -323,6 +325,13 @@ def _unless_certain(interval: Interval, worst: float, units: int) -> Interval:
     return Interval(interval.value, trials.low * worst, trials.high * worst)
 
 
+def _over_few(value: float, each: Floats, worst: float) -> Interval:
+    """Student's interval from the scores of few groups (G,), around the score of all rows."""
+    spread = mean_interval(each[np.isfinite(each)])
+    half = (spread.high - spread.low) / 2
+    return Interval(value, max(0.0, value - half), min(worst, value + half))
+
+
 def _score_groups(
     labels: Ints,
     probabilities: Floats,
@@ -365,6 +374,9 @@ def _score_groups(
     def interval(measure: Callable[[Floats, Floats], Floats], worst: float = 1.0) -> Interval:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = float(measure(*whole))
+            if count < FEW_GROUPS:
+                few = _over_few(value, measure(totals, others), worst)
+                return _unless_certain(few, worst, count)
             found = bca_ends(value, measure(*drawn), measure(*left_out))
         return _unless_certain(found, worst, count)
 

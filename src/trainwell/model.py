@@ -64,8 +64,10 @@ class Model:
 
     def probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Probabilities (N, C): the mean over the networks."""
-        mean: npt.NDArray[np.float64] = self.member_probabilities(inputs).mean(axis=0)
-        return mean
+        total = np.zeros((len(inputs), len(self.classes)))
+        for number in range(len(self.parts)):
+            total += self.only([number]).member_probabilities(inputs)[0]
+        return total / len(self.parts)
 
     def only(self, parts: Sequence[int]) -> Model:
         """The same model with some of its networks."""

@@ -162,6 +162,9 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
         mistakes.append(f"preprocess: LogMel needs sound, the data are {schema.kind}")
     if mel and not isinstance(recipe.preprocess[0], LogMel):
         mistakes.append("preprocess: LogMel must come first; it reads the waveform")
+    if mel and isinstance(schema, AudioSchema) and mel[0].low >= schema.rate / 2:
+        top = f"{schema.rate / 2:g} Hz, half the sample rate"
+        mistakes.append(f"preprocess: LogMel: low must be below {top}, got {mel[0].low:g}")
     if len(mel) > 1:
         mistakes.append("preprocess: LogMel is given twice")
     pictures = isinstance(schema, ImageSchema) or bool(mel)

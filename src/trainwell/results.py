@@ -21,19 +21,27 @@ from trainwell.engine.population import Trained
 from trainwell.engine.train import EpochScore
 
 Floats = npt.NDArray[np.float64]
-FEW_GROUPS = 5  # an interval over fewer groups than this would be too narrow to show
 
 
 def scores(data: Dataset, rows: IntArray, probabilities: Floats, seed: int) -> dict[str, Any]:
     """All scores with intervals on some rows, plain data.
 
-    Where the data have groups, and enough of them among these rows, the intervals are over groups:
-    clips of one speaker are no independent evidence.
+    Where the data have groups the intervals are over groups: clips of one speaker are no
+    independent evidence. See `one_group` for the case that there is only one.
     """
     groups = None if data.groups is None else data.groups[rows]
-    if groups is not None and len(np.unique(groups)) < FEW_GROUPS:
-        groups = None
     return metrics.score(data.labels[rows], probabilities, seed, groups).to_json()
+
+
+def one_group(data: Dataset, rows: IntArray) -> str | None:
+    """Words of warning when all these rows are of one group, else None."""
+    if data.groups is None or len(np.unique(data.groups[rows])) > 1:
+        return None
+    name = data.group_names[int(data.groups[rows[0]])]
+    return (
+        f'all {len(rows)} rows that judge are of one group ("{name}"): the intervals are over its '
+        "rows and say nothing about other groups"
+    )
 
 
 def class_table(data: Dataset, rows: IntArray, probabilities: Floats) -> dict[str, Any]:
@@ -83,22 +91,21 @@ def member_table(trained: Sequence[Trained]) -> list[dict[str, Any]]:
 
 
 def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> dict[str, Any]:
-    """Clean scores on training rows at each member's best epoch: mean over members, interval."""
+    """Clean scores on training rows at each network's best epoch: the mean over networks.
+
+    Without interval: the networks share most of their rows, so their spread is no evidence.
+    """
     best = {(i, t.best_epoch) for i, t in enumerate(trained) if t.best_epoch}
     rows = [s for s in history if (s.member, s.epoch) in best]
     return {
-        "accuracy": _mean([s.train_accuracy for s in rows], highest=1.0),
-        "log_loss": _mean([s.train_loss for s in rows], highest=math.inf),
+        "accuracy": _alone([s.train_accuracy for s in rows]),
+        "log_loss": _alone([s.train_loss for s in rows]),
         "n": min(t.member.sample_size for t in trained),
     }
 
 
-def _mean(values: Sequence[float], highest: float) -> dict[str, float | None]:
-    """Mean and Student's interval of scores that lie in 0..highest, and so does the interval."""
-    found = stats.mean_interval(values)
-    if not math.isfinite(found.low):  # one value says nothing about the spread
-        return found.to_json()
-    return stats.Interval(found.value, max(0.0, found.low), min(highest, found.high)).to_json()
+def _alone(values: Sequence[float]) -> dict[str, float | None]:
+    return {"value": float(np.mean(values)), "low": None, "high": None}
 
 
 def ladder_table(ladder: Ladder) -> dict[str, Any]:
@@ -125,6 +132,8 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
         )
     if ladder.edge:
         says += "; it lies on the edge of the rates tried"
+    if not ladder.in_time:
+        says += "; the time budget ended the search early"
     return {"rates": rungs, "chosen": ladder.chosen, "edge": ladder.edge, "says": says}
 
 

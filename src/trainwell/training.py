@@ -39,6 +39,7 @@ from trainwell.seeding import stream_seed
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
+POPULATION_BYTES = 2 << 30  # of weights, gradients, optimiser state and best weights at once
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
 
@@ -74,6 +75,7 @@ class Work:
     inputs: FoldInputs
     labels: torch.Tensor
     threads: int
+    parameters: int  # trained numbers of one network
     device: torch.device
     warnings: list[str]
     interrupted: bool = False
@@ -98,7 +100,7 @@ def prepare(data: Dataset, options: Options, progress: Progress, began: float) -
     recipe = chosen_recipe(data, options)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
-    size, threads = _sized(data, probe, recipe, options)
+    size, threads, parameters = _sized(data, probe, recipe, options)
     budget = Budget(_budget_seconds(options) or default_budget(size), began)
     warnings = []
     if size.epochs < recipe.epochs:
@@ -122,13 +124,14 @@ def prepare(data: Dataset, options: Options, progress: Progress, began: float) -
         inputs=FoldInputs(data.inputs, folds, device),
         labels=torch.from_numpy(data.labels),
         threads=threads,
+        parameters=parameters,
         device=device,
         warnings=warnings,
     )
 
 
-def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tuple[Size, int]:
-    """Folds, seeds and epochs that fit the time, and the number of threads, for this network."""
+def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tuple[Size, int, int]:
+    """Folds, seeds and epochs that fit the time; threads and parameters of this network."""
     rows = split.development
     some = sample_rows(rows, data.labels, 256, options.seed)  # only the shape matters here
     layers = fit_preprocess(recipe, data.schema, data.inputs, some, rows)
@@ -139,6 +142,8 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
     convolves = isinstance(recipe.model, Cnn)
     threads = choose_threads(work * recipe.batch_size if convolves else 0.0, options.jobs)
     seconds = _budget_seconds(options)
+    by_hand = {"epochs"} & set(options.settings) or options.recipe is not None
+    chosen = bool(by_hand) or options.folds is not None or options.seeds is not None
     size = plan_size(
         len(rows),
         recipe.batch_size,
@@ -148,8 +153,9 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
         None if seconds is None else seconds * TRAINING_SHARE,
         options.folds,
         options.seeds,
+        keep_epochs=seconds is None and chosen,
     )
-    return size, threads
+    return size, threads, sum(p.numel() for p in network.parameters())
 
 
 def _budget_seconds(options: Options) -> float | None:
@@ -197,13 +203,15 @@ def search_rate(work: Work) -> Ladder:
 
 def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
     """All members of the plan: seeds × folds; stops at the budget's end or at Ctrl-C."""
+    recipe, steps = _common_steps(work)
     seeds = [stream_seed(work.options.seed, "member", s) % 2**31 for s in range(work.size.seeds)]
     members = [
-        Member(work.recipe, number, fold.train, fold.validation, seed)
+        Member(recipe, number, fold.train, fold.validation, seed, steps)
         for seed in seeds
         for number, fold in enumerate(work.split.folds)
     ]
-    groups = plan(members)
+    limit = max(1, POPULATION_BYTES // (32 * work.parameters))
+    groups = [g[i : i + limit] for g in plan(members) for i in range(0, len(g), limit)]
     trained: dict[int, Trained] = {}
     history: list[EpochScore] = []
     networks = "1 network" if len(members) == 1 else f"{len(members)} networks"
@@ -241,6 +249,19 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
     return [trained[i] for i in order], history
 
 
+def _common_steps(work: Work) -> tuple[Recipe, int | None]:
+    """A recipe and a number of steps per epoch that let all folds train as one population.
+
+    Folds differ by some rows. Where the difference is small all take the steps of the smallest;
+    which rows an epoch leaves out changes from epoch to epoch. None: each fold its own number.
+    """
+    sizes = [len(fold.train) for fold in work.split.folds]
+    batch = min(work.recipe.batch_size, *sizes, 10**9)
+    few, many = min(sizes) // batch, max(sizes) // batch
+    recipe = dataclasses.replace(work.recipe, batch_size=max(2, batch))
+    return recipe, few if few >= 0.9 * many else None
+
+
 def _show(work: Work, scores: Sequence[EpochScore], share: float) -> None:
     accuracy = np.array([s.val_accuracy for s in scores])
     spread = f" ({accuracy.min():.3f} to {accuracy.max():.3f})" if len(accuracy) > 1 else ""
@@ -264,19 +285,18 @@ def _out_of_time(work: Work, started: float, done: int, total: int) -> bool:
     return True
 
 
-def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, Floats]:
-    """Development rows that some network did not train on (n,), and their probabilities (n, C).
-
-    Each row is predicted by the networks of the fold that held it out, averaged over seeds.
-    """
-    rows, found = [], []
+def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, IntArray, Floats]:
+    """Development rows that some network did not train on (n,), their folds (n,), and their
+    probabilities (n, C): each row from the networks of the fold that held it out, averaged."""
+    rows, folds, found = [], [], []
     for number, fold in enumerate(split.folds):
         mine = [i for i, p in enumerate(model.parts) if p.fold == number]
         if mine:
             rows.append(fold.validation)
+            folds.append(np.full(len(fold.validation), number))
             found.append(model.only(mine).probabilities(data.inputs[fold.validation]))
     order = np.argsort(np.concatenate(rows))
-    return np.concatenate(rows)[order], np.concatenate(found)[order]
+    return np.concatenate(rows)[order], np.concatenate(folds)[order], np.concatenate(found)[order]
 
 
 def best_of(trained: Sequence[Trained]) -> int:

@@ -82,6 +82,7 @@ def test_kept_and_batch_by_batch_are_equal(
     kept = fold_inputs(data, recipe, trains)
     assert kept.bank is not None
     monkeypatch.setattr(module, "KEEP_BYTES", 0)
+    monkeypatch.setattr(module, "KEEP_SPECTROGRAMS", 0)
     live = fold_inputs(data, recipe, trains)
     assert live.bank is None
     assert live.raw.dtype == torch.from_numpy(data.inputs).dtype  # the data's own type
@@ -89,7 +90,7 @@ def test_kept_and_batch_by_batch_are_equal(
     assert a.shape == b.shape == (3, 7, *kept.shape)
     assert a.dtype == b.dtype == torch.float32
     torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-    direct = kept.folds[1](torch.from_numpy(data.inputs)[rows[2]])
+    direct = kept.layers[1](torch.from_numpy(data.inputs)[rows[2]])
     torch.testing.assert_close(a[2], direct, rtol=1e-5, atol=1e-5)
 
 
@@ -100,7 +101,21 @@ def test_pictures_stay_bytes_and_are_not_copied(monkeypatch: pytest.MonkeyPatch)
     assert found.raw.dtype == torch.uint8
     assert found.raw.data_ptr() == torch.from_numpy(data.inputs).data_ptr()
     sound = fold_inputs(clips(9), Recipe(preprocess=(LogMel(bands=8),)), [np.arange(6)])
+    assert sound.raw.dtype == torch.float32  # spectrograms, made once for all folds and epochs
+    monkeypatch.setattr(module, "KEEP_SPECTROGRAMS", 0)
+    sound = fold_inputs(clips(9), Recipe(preprocess=(LogMel(bands=8),)), [np.arange(6)])
     assert sound.raw.dtype == torch.int16
+
+
+def test_the_layers_of_the_model_stay_where_they_are() -> None:
+    """Training on another device moves copies; the layers that are saved stay on the CPU."""
+    data = pictures(30)
+    layers = fit_preprocess(
+        Recipe(preprocess=CHANNEL), data.schema, data.inputs, np.arange(20), np.arange(30)
+    )
+    found = FoldInputs(data.inputs, [layers], torch.device("meta"))
+    assert {b.device.type for b in found.folds[0].buffers()} == {"meta"}
+    assert {b.device.type for b in found.layers[0].buffers()} == {"cpu"}
 
 
 def test_small_data_are_kept_and_large_ones_not(monkeypatch: pytest.MonkeyPatch) -> None:

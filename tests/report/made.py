@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainwell import stats
+from trainwell import metrics
 
 
 def scores(rng: np.random.Generator, n: int, classes: int, shift: float) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def scores(rng: np.random.Generator, n: int, classes: int, shift: float) -> dict
     odds = rng.normal(size=(n, classes))
     odds[np.arange(n), labels] += shift
     p = np.exp(shift * odds)
-    return stats.score(labels, p / p.sum(axis=1, keepdims=True), 0, resamples=100).to_json()
+    return metrics.score(labels, p / p.sum(axis=1, keepdims=True), 0, resamples=100).to_json()
 
 
 def run_json(
@@ -28,10 +28,10 @@ def run_json(
     n = 36 * classes
     labels = np.arange(n) % classes
     said = np.where(rng.random(n) < 0.96, labels, rng.integers(0, classes, n))
-    table = stats.confusion(labels, said, classes)
+    table = metrics.confusion(labels, said, classes)
     per_class = [
         {"class": name, "n": c.n, "recall": c.recall.to_json(), "precision": c.precision.to_json()}
-        for name, c in zip(names, stats.per_class(labels, said, classes), strict=True)
+        for name, c in zip(names, metrics.per_class(labels, said, classes), strict=True)
     ]
     rates = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
     ladder = [
@@ -82,10 +82,10 @@ def run_json(
             "imbalance": 1.05,
             "features": 64,
             "duplicates": 3,
-            "conflicts": 0,
-            "duplicates_train_test": 0,
-            "missing": {},
-            "constant": [],
+            "conflicting_rows": 0,
+            "range": [0, 240],
+            "picture": {"channels": 1, "height": 8, "width": 8},
+            "constant_features": 2,
             "groups": None,
             "shape": [1, 8, 8],
             "skipped": [{"where": "3/bad.png", "why": "not a picture: the file ends early"}],

@@ -122,7 +122,7 @@ TABLE = torch.tensor(
         [7.0, 2, 20, NAN],
     ]
 )
-LEVELS, INDICATED = (0, 3, 0, 2), (2,)
+LEVELS, INDICATED = ((), (0, 1, 2), (), (0, 1)), (2,)
 
 
 def test_table_by_hand() -> None:
@@ -159,13 +159,13 @@ def test_one_width_for_all_folds() -> None:
 def test_levels_exactly_as_rare_as_allowed() -> None:
     table = torch.tensor([[0.0]] * 3 + [[1.0]] * 2)
     assert TableEncoder.RARE == 3
-    encoded = TableEncoder.fit(table, (2,), ())(table)
+    encoded = TableEncoder.fit(table, ((0, 1),), ())(table)
     assert encoded.tolist() == [[1.0, 0.0]] * 3 + [[0.0, 0.0]] * 2
 
 
 def test_a_column_of_nothing_is_zero() -> None:
     table = torch.tensor([[NAN, 1.0], [NAN, 2.0]])
-    assert TableEncoder.fit(table, (0, 0), (0,))(table).tolist() == [[0, 1, 1], [0, 2, 1]]
+    assert TableEncoder.fit(table, ((), ()), (0,))(table).tolist() == [[0, 1, 1], [0, 2, 1]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -17,6 +17,7 @@ from trainwell.data.facts import row_keys
 from trainwell.errors import DataError, UserError
 from trainwell.seeding import numpy_stream, stream_seed
 
+REPEATED = 0.1  # share of repeated rows from which units are balanced by their size
 ALWAYS_TRAIN = -1  # fold number of rows that are in no validation part
 
 
@@ -77,6 +78,10 @@ def make_split(data: Dataset, *, seed: int, folds: int, test: float) -> Split:
     if not 0 <= test < 1:
         raise UserError("--test", f"expected a share from 0 to below 1, or a file; got {test:g}")
     units, notes = units_of(data)
+    if data.groups is None and _repetitive(units):
+        distinct = len(np.unique(units))
+        words = f"{len(data)} rows are only {distinct} different ones, and equal rows stay together"
+        notes += (f"{words}: what is measured is how well unseen combinations are classified",)
     everything = np.arange(len(data))
     if data.official_test is not None:
         rows = np.flatnonzero(data.official_test)
@@ -116,6 +121,11 @@ def units_of(data: Dataset) -> tuple[IntArray, tuple[str, ...]]:
     return units, (words,)
 
 
+def _repetitive(units: IntArray) -> bool:
+    """Whether repeated rows are so many that parts must be balanced by rows, not by units."""
+    return len(np.unique(units)) < (1 - REPEATED) * len(units)
+
+
 def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple[str, ...]]:
     """Development rows whose exact input is not in the official test part."""
     assert data.official_test is not None
@@ -136,13 +146,14 @@ def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple
 
 
 def _choose_test(data: Dataset, units: IntArray, seed: int, share: float) -> IntArray:
-    if data.groups is not None:
+    if data.groups is not None or _repetitive(units):
         if len(np.unique(units)) < 2:
             raise _too_few(data, "all rows are of one group, so none can be the test part")
         parts = max(2, min(round(1 / share), len(np.unique(units))))
-        fold = _group_folds(data.labels, units, parts, stream_seed(seed, "test"))
+        divide = _group_folds if data.groups is not None else _repeated_folds
+        fold = divide(data.labels, units, parts, stream_seed(seed, "test"))
         # The part whose size is nearest to what was asked for.
-        sizes = np.bincount(fold, minlength=parts)
+        sizes = np.bincount(fold[fold >= 0], minlength=parts)
         return np.flatnonzero(fold == np.abs(sizes - share * len(data)).argmin())
     from sklearn.model_selection import train_test_split
 
@@ -171,6 +182,16 @@ def _strata(labels: IntArray, units: IntArray, rows: IntArray) -> tuple[IntArray
     classes = labels[first].astype(np.int64)
     count = np.bincount(classes)
     return first, np.where(count[classes] > 1, classes, -1)
+
+
+def _repeated_folds(labels: IntArray, units: IntArray, parts: int, seed: int) -> IntArray:
+    """Fold number of each row where many rows are equal; classes with one unit always train."""
+    first, strata = _strata(labels, units, np.arange(len(labels)))
+    usable = np.isin(units, units[first[strata >= 0]])
+    fold = np.full(len(labels), ALWAYS_TRAIN)
+    if usable.any():
+        fold[usable] = _group_folds(labels[usable], units[usable], parts, seed)
+    return fold
 
 
 def _group_folds(labels: IntArray, units: IntArray, parts: int, seed: int) -> IntArray:
@@ -225,10 +246,13 @@ def _make_folds(
     few = _too_few(data, f"too few {what} outside the test part to hold some out ({count})")
     if parts < 2:
         raise few
+    stream = stream_seed(seed, "folds")
     if data.groups is not None:
-        number = _group_folds(data.labels[rows], units[rows], parts, stream_seed(seed, "folds"))
+        number = _group_folds(data.labels[rows], units[rows], parts, stream)
+    elif _repetitive(units):
+        number = _repeated_folds(data.labels[rows], units[rows], parts, stream)
     else:
-        number = _unit_folds(data.labels, units, rows, parts, stream_seed(seed, "folds"))
+        number = _unit_folds(data.labels, units, rows, parts, stream)
     used = range(parts if folds > 1 else 1)
     found = tuple(Fold(rows[number != f], rows[number == f]) for f in used)
     found = tuple(f for f in found if len(f.validation) and len(f.train))

@@ -7,6 +7,7 @@ pre-processed batch by batch, which gives the same numbers.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 
 from trainwell.data.dataset import AudioSchema, ImageSchema, IntArray, Schema
 from trainwell.recipe import Recipe
-from trainwell.techniques.inputs import Bytes, Pcm, TableEncoder
+from trainwell.techniques.inputs import Bytes, LogMelLayer, Pcm, TableEncoder
 from trainwell.techniques.preprocess import LogMel
 
+MOST_LEVELS = 200  # of a category; rarer ones are treated like missing ones
 CHUNK = 2048  # examples pre-processed at once
+KEEP_SPECTROGRAMS = 2 << 30  # bytes of spectrograms kept instead of being made for every batch
 KEEP_BYTES = 128 << 20  # pre-processed data up to this size are kept, all folds together
 
 
@@ -33,7 +36,8 @@ def fit_preprocess(
     """The recipe's pre-processing, fitted on the training `rows` of `inputs` (N, ...) only.
 
     `development` are all rows outside the test part; they only say which columns of a table ever
-    have missing values, so that every fold gives the same number of columns.
+    have missing values and which levels of a category are frequent, so that every fold gives the
+    same number of columns.
     """
     layers = nn.Sequential(front(schema, inputs, rows, development)).eval()
     for technique in recipe.preprocess:
@@ -54,12 +58,19 @@ def front(
     if isinstance(schema, AudioSchema):
         return Pcm()
     levels = [len(f.levels) for f in schema.features]
-    missing = [
-        j
-        for j, count in enumerate(levels)
-        if not count and np.isnan(inputs[development, j].astype(np.float64)).any()
-    ]
-    return TableEncoder.fit(torch.from_numpy(inputs[rows]), levels, missing)
+    known = inputs[development]
+    missing = [j for j, count in enumerate(levels) if not count and np.isnan(known[:, j]).any()]
+    kept = [frequent_levels(known[:, j], count) for j, count in enumerate(levels)]
+    return TableEncoder.fit(torch.from_numpy(inputs[rows]), kept, missing)
+
+
+def frequent_levels(codes: npt.NDArray[np.generic], levels: int) -> tuple[int, ...]:
+    """The codes of a column that get a column of their own, most frequent first; () for numbers."""
+    if not levels:
+        return ()
+    counts = np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=levels)
+    order = np.argsort(-counts, kind="stable")[:MOST_LEVELS]
+    return tuple(int(c) for c in order if counts[c] or c == order[0])
 
 
 def _through(
@@ -68,6 +79,18 @@ def _through(
     with torch.no_grad():
         for start in range(0, len(rows), CHUNK):
             yield layers(torch.from_numpy(inputs[rows[start : start + CHUNK]]))
+
+
+def shared_layers(fold: nn.Sequential) -> int:
+    """How many leading layers turn clips into spectrograms; nothing in them is fitted."""
+    if len(fold) > 1 and isinstance(fold[1], LogMelLayer):
+        return 2
+    return 0
+
+
+def first_layers(fold: nn.Sequential, count: int) -> nn.Sequential:
+    """A view of the first layers."""
+    return nn.Sequential(*list(fold)[:count])
 
 
 class FoldInputs:
@@ -80,14 +103,29 @@ class FoldInputs:
         device: torch.device,
     ) -> None:
         """inputs (N, ...) are shared, not copied, unless they are pre-processed once and kept."""
+        self.layers = list(folds)  # the whole pre-processing of each fold, for the saved model
         self.examples = len(inputs)
-        self.folds = [fold.to(device) for fold in folds]
         self.raw = torch.from_numpy(inputs)
+        shared = [shared_layers(fold) for fold in folds]
+        if shared[0] and self._spectrogram_bytes(folds[0]) <= KEEP_SPECTROGRAMS:
+            # Spectrograms are the same for every fold and epoch: computed once.
+            with torch.no_grad():
+                front = first_layers(folds[0], shared[0])
+                chunks = torch.split(self.raw, CHUNK)
+                self.raw = torch.cat([front(chunk) for chunk in chunks])
+            folds = [nn.Sequential(*list(fold)[shared[0] :]) for fold in folds]
+        # Copies: the caller's layers stay where they are (on the CPU), for the saved model.
+        self.folds = [copy.deepcopy(fold).to(device) for fold in folds]
         with torch.no_grad():
             probe = [fold(self.raw[:1].to(device)) for fold in self.folds]
         self.shape = tuple(probe[0].shape[1:])
         size = self.examples * probe[0].numel() * 4 * len(folds)
         self.bank = self._preprocessed(device) if size <= KEEP_BYTES else None
+
+    def _spectrogram_bytes(self, fold: nn.Sequential) -> int:
+        with torch.no_grad():
+            one: Tensor = first_layers(fold, shared_layers(fold))(self.raw[:1])
+        return self.examples * one.numel() * one.element_size()
 
     def _preprocessed(self, device: torch.device) -> Tensor:
         """All examples of all folds (F·N, ...), float32."""

@@ -1,7 +1,8 @@
 """The learning rate by a ladder in steps of 1-2-5: all rates train at once, in short trials.
 
 Slide "Learning rate": observe the validation accuracy, then try to reduce or increase the rate
-by 2 or even 5. The ladder is widened when its best rung lies on an edge.
+by 2 or even 5. The ladder is widened while the rung that it would
+choose lies on an edge.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class Ladder:
 
     rungs: tuple[Rung, ...]
     chosen: float
-    edge: bool  # the best rung is still the lowest or highest
+    edge: bool  # the chosen rung is still the lowest or highest
     trials: int  # trials per rate
+    in_time: bool = True  # False: the search was ended before it was complete
 
 
 def rates(low: float, count: int) -> list[float]:
@@ -92,7 +94,7 @@ def climb(
         if not in_time:
             break
     edge = chosen in (ordered[0], ordered[-1])
-    return Ladder(tuple(ordered), chosen.lr, edge, len(trials))
+    return Ladder(tuple(ordered), chosen.lr, edge, len(trials), in_time)
 
 
 def choose(rungs: Sequence[Rung]) -> Rung:

@@ -36,6 +36,7 @@ class Member:
     train: IntArray  # row numbers
     validation: IntArray  # row numbers
     seed: int
+    most_steps: int | None = None  # steps per epoch, at most
 
     @property
     def batch(self) -> int:
@@ -50,7 +51,8 @@ class Member:
     @property
     def steps(self) -> int:
         """Steps per epoch; a last incomplete batch is left out (other rows in each epoch)."""
-        return len(self.train) // self.batch
+        own = len(self.train) // self.batch
+        return own if self.most_steps is None else min(own, self.most_steps)
 
 
 def plan(members: Sequence[Member]) -> list[list[int]]:

@@ -6,7 +6,7 @@ All state lies in buffers: it is saved with the weights and never trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,13 @@ UNSEEN = -1  # position of a category that training rows hardly show
 
 
 class Scale(nn.Module):
-    """x to (x - mean) · factor, in the mean's precision, result float32."""
+    """x to (x - mean) · factor, in the mean's precision, result float32.
+
+    What lies beyond `LIMIT` deviations is cut there: a fill value such as 1e37 in one cell would
+    overflow the network and turn every probability of its row into NaN.
+    """
+
+    LIMIT = 1e4
 
     mean: Tensor
     factor: Tensor
@@ -28,7 +34,8 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (B, ...) to the same."""
-        return (x - self.mean).float() * self.factor
+        scaled: Tensor = (x - self.mean) * self.factor
+        return scaled.float().clamp(-self.LIMIT, self.LIMIT)
 
 
 class Bytes(nn.Module):
@@ -51,8 +58,8 @@ class TableEncoder(nn.Module):
     """Numbers, codes and missing values of a table to a float matrix.
 
     A number stays, missing ones become the training median, and the columns `indicated` get an
-    indicator column (1 = missing). A category becomes one column per level; a missing level, and
-    one seen in fewer than `RARE` training rows, is all zeros.
+    indicator column (1 = missing). A category becomes one column per kept level; a missing level,
+    one that is not kept, and one seen in fewer than `RARE` training rows, is all zeros.
     Shapes: (B, D) with NaN for missing to (B, D'), D' = numbers + indicators + levels. D' does not
     depend on which rows train, so that the networks of all folds have one shape.
     """
@@ -84,20 +91,25 @@ class TableEncoder(nn.Module):
         self.register_buffer("positions", positions)
 
     @classmethod
-    def fit(cls, x: Tensor, levels: Iterable[int], indicated: Iterable[int]) -> TableEncoder:
-        """From training rows (N, D), levels per column (0: a number) and indicator columns."""
-        counts = list(levels)
-        numbers = [j for j, count in enumerate(counts) if not count]
+    def fit(
+        cls, x: Tensor, levels: Sequence[Sequence[int]], indicated: Iterable[int]
+    ) -> TableEncoder:
+        """From training rows (N, D), the codes of each column that are kept (none: a number), and
+        the columns that get an indicator."""
+        numbers = [j for j, codes in enumerate(levels) if not codes]
         known = [x[~x[:, j].isnan(), j] for j in numbers]
         medians = [k.median().item() if len(k) else 0.0 for k in known]
-        categories = [j for j, count in enumerate(counts) if count]
-        positions = torch.full((len(categories), max([1, *counts])), UNSEEN)
+        categories = [j for j, codes in enumerate(levels) if codes]
+        most = max([0, *(max(codes) for codes in levels if codes)])
+        positions = torch.full((len(categories), most + 1), UNSEEN)
         start = 0
         for row, j in enumerate(categories):
             codes = x[~x[:, j].isnan(), j].long()
-            frequent = (torch.bincount(codes, minlength=counts[j]) >= cls.RARE).nonzero()[:, 0]
-            positions[row, frequent] = start + frequent
-            start += counts[j]
+            counts = torch.bincount(codes, minlength=most + 1)
+            for code in levels[j]:
+                if counts[code] >= cls.RARE:
+                    positions[row, code] = start
+                start += 1
         return cls(
             torch.tensor(numbers, dtype=torch.long),
             torch.tensor(medians, dtype=x.dtype),
@@ -115,9 +127,10 @@ class TableEncoder(nn.Module):
             parts.append(x[:, self.indicated].isnan().to(x.dtype))
         if len(self.categories):
             codes = x[:, self.categories]
-            level = codes.nan_to_num(0).long().clamp(0, self.positions.shape[1] - 1)
+            most = self.positions.shape[1] - 1
+            level = codes.nan_to_num(0).long().clamp(0, most)
             place = self.positions.gather(1, level.T).T  # (B, q)
-            place = place.masked_fill(codes.isnan(), UNSEEN)
+            place = place.masked_fill(codes.isnan() | (codes > most), UNSEEN)
             hot = x.new_zeros(len(x), self.width + 1)  # the last column collects what is unseen
             parts.append(hot.scatter_(1, place % (self.width + 1), 1.0)[:, : self.width])
         return torch.cat(parts, dim=1)
