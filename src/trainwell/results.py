@@ -115,7 +115,7 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
             "lr": r.lr,
             "log_loss": {
                 "value": finite(r.log_loss),
-                "low": finite(r.log_loss - 1.96 * r.error),
+                "low": finite(max(0.0, r.log_loss - 1.96 * r.error)),
                 "high": finite(r.log_loss + 1.96 * r.error),
             },
             "accuracy": finite(r.accuracy),

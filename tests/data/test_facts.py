@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 from hypothesis import given
@@ -40,6 +41,23 @@ def test_keys_of_other_nans_bytes_and_nothing() -> None:
     assert row_keys(np.array([[1], [2], [1]], np.int16)).tolist() == [0, 1, 0]
     assert row_keys(np.zeros((0, 3))).tolist() == []
     assert row_keys(np.zeros((2, 0))).tolist() == [0, 0]
+
+
+def test_keys_copy_no_more_than_a_part_of_the_rows() -> None:
+    for rows in (np.ones((600, 40_000), np.uint8), np.ones((600, 10_000), np.float32)):
+        rows[1:] += np.arange(599, dtype=rows.dtype)[:, None] % 200
+        tracemalloc.start()
+        keys = row_keys(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert keys.max() == 199 and keys[201] == 0
+        assert peak < 0.7 * rows.nbytes
+
+
+def test_keys_of_rows_that_lie_apart() -> None:
+    rows = np.arange(24, dtype=np.float64).reshape(4, 6)[:, ::2]
+    assert row_keys(np.stack([rows, -rows], axis=2)[[0, 1, 0]]).tolist() == [0, 1, 0]
+    assert row_keys(rows.T).tolist() == [0, 1, 2]
 
 
 def test_facts_of_a_table() -> None:

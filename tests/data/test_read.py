@@ -40,9 +40,57 @@ def test_table_with_a_test_file(tmp_path: Path) -> None:
     assert data.official_test.tolist() == [False] * 40 + [True] * 10
     assert data.labels[40:].tolist() == [0, 1] * 5
     assert data.inputs[40].tolist() == [40 % 7, 1600]
-    assert data.groups is not None and data.group_names[data.groups[-1]] == "(test part)"
+    assert data.groups is not None and data.group_names == ("p0", "p1", "p2")
+    assert data.groups.tolist() == [i % 3 for i in range(50)]
     assert data.names[40] == "held.csv: held.csv, line 2"
     assert data.notes[-1].startswith("The 10 rows of")
+
+
+def test_groups_of_a_test_file(tmp_path: Path) -> None:
+    train = table(tmp_path / "train.csv", range(40))
+    held = tmp_path / "held.csv"
+    held.write_text("who,a,b,y\np9,1,2,0\n,1,2,1\np1,1,2,0\n")
+    data = read(train, test=held, group="WHO")
+    assert data.groups is not None
+    assert [data.group_names[g] for g in data.groups[40:]] == ["p9", "(test part)", "p1"]
+    assert data.group_names[:3] == ("p0", "p1", "p2")
+    assert any("1 rows of" in note and "no group" in note for note in data.notes)
+    held.write_text("a,b,y\n1,2,0\n1,2,1\n")
+    data = read(train, test=held, group="who")
+    assert data.groups is not None and data.groups[40:].tolist() == [3, 3]
+    assert data.group_names[3] == "(test part)"
+
+
+def test_groups_of_a_test_file_that_are_numbers(tmp_path: Path) -> None:
+    train, held = tmp_path / "train.csv", tmp_path / "held.csv"
+    train.write_text("who,a,y\n" + "".join(f"{i % 3},{i % 7},{i % 2}\n" for i in range(40)))
+    held.write_text("who,a,y\n2.0,1,0\n1,1,1\n")
+    data = read(train, test=held, group="who")
+    assert data.groups is not None and data.groups[40:].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("options", [{}, {"pattern": "{label}_{who}_{index}", "group": "who"}])
+def test_groups_of_a_test_folder(tmp_path: Path, options: dict[str, str]) -> None:
+    for folder, people in (("train", "anna bert cleo"), ("held", "bert dora")):
+        (tmp_path / folder).mkdir()
+        for who in people.split():
+            for i in range(8):
+                pixels = np.full((6, 6), 20 * i, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / folder / f"{'ab'[i % 2]}_{who}_{i}.png")
+    data = read(tmp_path / "train", test=tmp_path / "held", **options)  # type: ignore[arg-type]
+    assert data.groups is not None
+    assert data.group_names == ("anna", "bert", "cleo", "dora")
+    for name, group in zip(data.names, data.groups, strict=True):
+        assert f"_{data.group_names[group]}_" in name
+
+
+def test_groups_of_a_test_npz(tmp_path: Path) -> None:
+    values, labels = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+    np.savez(tmp_path / "train.npz", X=values, y=labels, groups=np.arange(12) % 3)
+    np.savez(tmp_path / "held.npz", X=values[:2], y=labels[:2], groups=[2, 7])
+    data = read(tmp_path / "train.npz", test=tmp_path / "held.npz")
+    assert data.groups is not None and data.groups[12:].tolist() == [2, 3]
+    assert data.group_names == ("0", "1", "2", "7")
 
 
 def test_test_part_that_does_not_fit(tmp_path: Path) -> None:

@@ -208,6 +208,33 @@ def test_cache_that_cannot_be_written(
         download("letter", [f"{server[1]}/x"])
 
 
+def test_what_has_to_be_put_there_by_hand_is_said() -> None:
+    for sample in SAMPLES:
+        assert ("by hand" in sample.what) == bool(sample.files and not sample.urls)
+
+
+def test_a_found_file_with_other_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINWELL_DATA", str(tmp_path))
+    rows = [f"{i % 7},{['good', 'bad'][i % 2]}" for i in range(4454)]
+    text = "\n".join(["a,Status", *rows]) + "\n"
+    (tmp_path / "credit.csv.gz").write_bytes(gzip.compress(text.encode()))
+    message = r"credit.csv.gz: is not the sample set credit .* expected content with sha256 17eb"
+    with pytest.raises(DataError, match=message):
+        read("credit")
+    for part, count in (("train", 60000), ("t10k", 10000)):
+        labels = np.arange(count) % 10
+        sizes = np.array([count, 2, 2], ">i4").tobytes()
+        for name, content in (
+            ("images-idx3", b"\0\0\x08\x03" + sizes + bytes(4 * count)),
+            ("labels-idx1", b"\0\0\x08\x01" + sizes[:4] + labels.astype(np.uint8).tobytes()),
+        ):
+            path = tmp_path / "mnist" / f"{part}-{name}-ubyte.gz"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(gzip.compress(content, 1))
+    with pytest.raises(DataError, match=r"is not the sample set mnist .* sha256 ba8910.*Remove"):
+        read("mnist")
+
+
 def test_damaged_or_foreign_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINWELL_DATA", str(tmp_path))
     (tmp_path / "fsdd").mkdir()

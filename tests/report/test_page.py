@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainwell.data.dataset import AudioSchema, Column, Dataset, ImageSchema, TableSchema
+from trainwell.data.facts import facts
 from trainwell.errors import DataError
 from trainwell.report import page
+from trainwell.results import data_table
 
 _spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
 assert _spec is not None
@@ -220,3 +223,26 @@ def test_the_same_run_gives_the_same_page(tmp_path):
     first = page.write_report(run).read_bytes()
     assert page.write_report(run).read_bytes() == first
     assert json.loads((run / "run.json").read_text()) == made.run_json()
+
+
+@pytest.mark.parametrize(
+    ("schema", "dtype"),
+    [
+        (TableSchema((Column("a", "number"), Column("b", "number")), "y"), np.float32),
+        (ImageSchema(1, 2, 2), np.uint8),
+        (AudioSchema(4, 3), np.int16),
+    ],
+)
+def test_every_fact_about_the_data_has_a_name(schema, dtype):
+    inputs = np.arange(4 * np.prod(schema.shape)).reshape(4, *schema.shape).astype(dtype)
+    labels = np.array([0, 1, 0, 1])
+    data = Dataset(
+        "d", schema, inputs, labels, ("no", "yes"), tuple("wxyz"), labels, ("p", "q"), labels > 0
+    )
+    table = data_table(data, facts(data))
+    shown = {*page.DATA_NAMES, *page.DATA_ELSEWHERE}
+    assert set(table) <= shown
+    told = dict(page.data_rows(table))
+    assert told["Smallest to largest value"].startswith("0 to ")
+    assert told["Rows of the official test part"] == "2"
+    assert set(told) == {page.DATA_NAMES[key] for key in table if key in page.DATA_NAMES}

@@ -23,7 +23,7 @@ from trainwell.data.dataset import (
     Schema,
     TableSchema,
 )
-from trainwell.data.table import narrowed
+from trainwell.data.table import narrowed, precision_of, with_precision
 from trainwell.data.target import class_order, encode_labels
 from trainwell.errors import DataError
 
@@ -132,7 +132,7 @@ def read_arrays(
     members: IntArray | None = None
     member_names: tuple[str, ...] = ()
     if groups is not None:
-        words = [str(word) for word in _column(groups, f"{name}, groups", len(checked)).tolist()]
+        words = _group_words(groups, name, len(checked))
         member_names = class_order(set(words))
         places = {word: place for place, word in enumerate(member_names)}
         members = np.array([places[word] for word in words], np.int64)
@@ -149,12 +149,14 @@ def read_arrays(
     )
 
 
-def read_arrays_like(inputs: Any, labels: Any, schema: Schema, name: str) -> NewData:
+def read_arrays_like(
+    inputs: Any, labels: Any, schema: Schema, name: str, groups: Any = None
+) -> NewData:
     """Arrays to predict, in the form of the training data.
 
     A table takes (N, D) with the D columns of the training data, in their order.
     """
-    from trainwell.data.rows import MISSING
+    from trainwell.data.dialect import MISSING
 
     rate = schema.rate if schema.kind == "audio" else None
     checked, own = _understand(inputs, name, schema.kind, rate)
@@ -167,13 +169,21 @@ def read_arrays_like(inputs: Any, labels: Any, schema: Schema, name: str) -> New
             f"expected examples of the shape {schema.shape} as in training, got {own.shape}",
             "Bring the array into the form of the training data.",
         )
+    elif schema.kind == "table":
+        values = np.asarray(inputs)
+        checked = with_precision(values, schema, lambda row: f"{name}, row {row}")
     known: tuple[str, ...] | None = None
     if labels is not None:
         words = _column(labels, f"{name}, labels", len(checked)).tolist()
         texts = [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
         known = tuple("" if text.lower() in MISSING else text for text in texts)
     names = tuple(f"row {row}" for row in range(len(checked)))
-    return NewData(checked, names, labels=known, notes=notes)
+    members = None if groups is None else _group_words(groups, name, len(checked))
+    return NewData(checked, names, labels=known, notes=notes, groups=members)
+
+
+def _group_words(groups: Any, name: str, rows: int) -> tuple[str, ...]:
+    return tuple(map(str, _column(groups, f"{name}, groups", rows).tolist()))
 
 
 def _column(values: Any, where: str, rows: int) -> Array:
@@ -231,7 +241,8 @@ def _as_table(inputs: Array, name: str) -> tuple[Array, Schema]:
     columns = tuple(Column(f"x{j}", "number") for j in range(inputs.shape[1]))
     if inputs.dtype.kind == "f" and inputs.dtype.itemsize < 4:
         return inputs.astype(np.float32), TableSchema(columns, "y")
-    return narrowed(inputs), TableSchema(columns, "y")
+    taken = narrowed(inputs)
+    return taken, TableSchema(columns, "y", precision=precision_of(taken))
 
 
 def _as_audio(inputs: Array, name: str, rate: int | None) -> tuple[Array, Schema]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trainwell.data.dataset import BoolArray, Column
-from trainwell.data.rows import Rows, is_missing
+from trainwell.data.dialect import MISSING_AMONG_NUMBERS, NUMBER, is_missing
+from trainwell.data.rows import Rows
 from trainwell.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 WordArray = npt.NDArray[np.object_]  # str, or None where the value is missing
-# Words that stand for a missing value where every other value is a number. Among words they
-# may well mean something ("none" = no alarm), so there they stay.
-MISSING_AMONG_NUMBERS = frozenset(
-    {"-", "--", "---", ".", "..", "none", "nil", "missing", "unknown", "not available", "n.a."}
-    | {"n.a", "undefined", "not known", "void", "#value!", "#div/0!", "#ref!"}
-)
 TRUE = frozenset({"true", "yes", "t", "y"})
 FALSE = frozenset({"false", "no", "f", "n"})
 PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
@@ -57,6 +53,34 @@ def to_words(series: pd.Series[Any]) -> WordArray:
         word = str(value).strip()
         words[code] = None if is_missing(word) else word
     return words[codes]
+
+
+def as_known(words: WordArray, known: Collection[str]) -> WordArray:
+    """The words (N,), where need be in the form in which they are known.
+
+    Only where every known word is a number or a truth value in the form that pandas gives them:
+    then training read them as such, and "007" and "7.0" were 7.
+
+    >>> as_known(np.array(["007", "8"], object), {"7", "9"}).tolist()
+    ['7', '8']
+    >>> as_known(np.array(["007", "8"], object), {"7", "A12"}).tolist()
+    ['007', '8']
+    """
+    if not all(_typed(word) == word for word in known):
+        return words
+    forms = {word: _typed(word) for word in set(words.tolist()) - {None, *known}}
+    taken = {word: form for word, form in forms.items() if form in known}
+    return np.array([taken.get(word, word) for word in words], object) if taken else words
+
+
+def _typed(word: str) -> str | None:
+    """A number or truth value as pandas would read and write it, None for any other word."""
+    if word.lower() in ("true", "false"):
+        return word.capitalize()
+    if not NUMBER.fullmatch(word):
+        return None
+    value = float(word)
+    return str(int(value)) if value.is_integer() else str(value)
 
 
 def is_number_series(series: pd.Series[Any]) -> bool:
@@ -157,6 +181,20 @@ def date_form(known: set[str]) -> str | None:
     return None
 
 
+def date_note(series: pd.Series[Any], column: Column) -> str:
+    """What was assumed about a column of dates that have two meanings, or an empty string."""
+    if column.type != "date" or column.levels != ("%m/%d/%Y",):
+        return ""
+    words = np.array(sorted({word for word in to_words(series) if word is not None}), object)
+    other = parse_dates(words, "%d/%m/%Y")
+    if np.isnat(other).any() or (other == parse_dates(words, "%m/%d/%Y")).all():
+        return ""
+    return (
+        f'Column "{column.name}": dates such as {words[0]} are read as month/day/year; '
+        "day/month/year would fit all of them too. Writing them like 2024-12-31 leaves no doubt."
+    )
+
+
 def parse_dates(words: WordArray, form: str) -> npt.NDArray[np.datetime64]:
     """Words as times, (N,); not-a-time where a word is missing or no date of this form."""
     import pandas as pd
@@ -189,7 +227,7 @@ def encode_column(
         return _encode_date(series, column, rows), ()
     if column.type == "category":
         codes = {word: float(code) for code, word in enumerate(column.levels)}
-        words = to_words(series)
+        words = as_known(to_words(series), column.levels)
         values = np.array([codes.get(w, np.nan) if w is not None else np.nan for w in words])
         new = sorted({w for w in words if w is not None and w not in codes})
         shown = ", ".join(f'"{word}"' for word in new[:3]) + (", ..." if len(new) > 3 else "")

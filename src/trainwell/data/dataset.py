@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Kind = Literal["table", "images", "audio"]
 ColumnType = Literal["number", "boolean", "category", "date"]
+Precision = Literal["float32", "float64"]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 # What a date column becomes, in this order. Hours only matter where the data have times.
@@ -45,12 +46,16 @@ class TableSchema:
     """Columns of a table, without target and group; inputs are float (N, D), NaN = missing.
 
     ignored: columns of the training table that are no input (group, constant, free text).
+    precision: type of the inputs in training, and so of every row to predict.
+    comma_columns: columns whose numbers were written with a decimal comma in training.
     """
 
     columns: tuple[Column, ...]
     target: str
     kind: Literal["table"] = "table"
     ignored: tuple[str, ...] = ()
+    precision: Precision = "float32"
+    comma_columns: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -114,7 +119,13 @@ def schema_from_json(data: Mapping[str, Any]) -> Schema:
     """
     if data["kind"] == "table":
         columns = tuple(Column(c["name"], c["type"], tuple(c["levels"])) for c in data["columns"])
-        return TableSchema(columns, data["target"], ignored=tuple(data.get("ignored", ())))
+        return TableSchema(
+            columns,
+            data["target"],
+            ignored=tuple(data.get("ignored", ())),
+            precision=data.get("precision", "float32"),
+            comma_columns=tuple(data.get("comma_columns", ())),
+        )
     if data["kind"] == "images":
         return ImageSchema(data["channels"], data["height"], data["width"])
     return AudioSchema(data["rate"], data["samples"])
@@ -173,6 +184,7 @@ class NewData:
 
     inputs: (N, *schema.shape); names: where each row came from.
     labels: (N,) class names where the input happens to hold them, else None.
+    groups: (N,) names of groups, "" where a row has none, where they were asked for and are there.
     """
 
     inputs: npt.NDArray[Any]
@@ -180,3 +192,4 @@ class NewData:
     labels: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None

@@ -16,18 +16,24 @@ from trainwell.errors import DataError
 
 
 def read_like(
-    source: Any, schema: Schema, classes: tuple[str, ...], *, pattern: str | None = None
+    source: Any,
+    schema: Schema,
+    classes: tuple[str, ...],
+    *,
+    pattern: str | None = None,
+    group: str | None = None,
 ) -> NewData:
     """Examples to predict: a table, folder, single picture or clip, .npz, array or DataFrame.
 
     Labels are given back where the source holds them: a target column, the second array, or
-    folders (or file names, by `pattern`) called like the classes.
+    folders (or file names, by `pattern`) called like the classes. So are groups, where an .npz
+    file holds them or `group` names a column, or a field of the pattern, that is there.
     Raises DataError when the source has not the form of the training data.
     """
     if isinstance(source, np.ndarray | tuple):
         return _arrays_like(source, schema)
     if is_frame(source):
-        return _table_like(source, schema, "DataFrame")
+        return _table_like(source, schema, "DataFrame", classes, group)
     if isinstance(source, str) and not Path(source).exists() and find_sample(source):
         return _sample_like(source, schema)
     path = existing_path(source)
@@ -36,11 +42,13 @@ def read_like(
     if schema.kind == "table":
         if path.is_dir():
             raise DataError(str(path), "expected a table, got a folder", "Name a CSV file.")
-        return _table_like(path, schema, str(path))
-    return _files_like(path, schema, classes, pattern)
+        return _table_like(path, schema, str(path), classes, group)
+    return _files_like(path, schema, classes, pattern, group)
 
 
-def _table_like(source: Any, schema: Schema, where: str) -> NewData:
+def _table_like(
+    source: Any, schema: Schema, where: str, classes: tuple[str, ...], group: str | None
+) -> NewData:
     from trainwell.data.table import read_table_like
 
     if not isinstance(schema, TableSchema):
@@ -49,7 +57,7 @@ def _table_like(source: Any, schema: Schema, where: str) -> NewData:
             f"expected {schema.kind} as in training, got a table",
             "Name a file or folder of them.",
         )
-    return read_table_like(source, schema)
+    return read_table_like(source, schema, classes, group)
 
 
 def _arrays_like(source: Any, schema: Schema) -> NewData:
@@ -65,7 +73,8 @@ def _npz_like(path: Path, schema: Schema) -> NewData:
     arrays = load_npz(path)
     for inputs, labels in (("x", "y"), ("x_test", "y_test")):
         if inputs in arrays:
-            return read_arrays_like(arrays[inputs], arrays.get(labels), schema, path.name)
+            groups = arrays.get("groups") if inputs == "x" else None
+            return read_arrays_like(arrays[inputs], arrays.get(labels), schema, path.name, groups)
     large = [array for array in arrays.values() if array.ndim >= 2]
     if len(large) == 1:
         return read_arrays_like(large[0], None, schema, path.name)
@@ -95,6 +104,7 @@ def _files_like(
     schema: ImageSchema | AudioSchema,
     classes: tuple[str, ...],
     pattern: str | None,
+    group: str | None,
 ) -> NewData:
     """Pictures or clips: one file, or all files below a folder."""
     from trainwell.data.audio import AUDIO_SUFFIXES, read_audio_like
@@ -118,7 +128,20 @@ def _files_like(
         new = read_audio_like(files, names, schema, str(path))
     labels = dict(zip(names, _labels(files, root, classes, pattern), strict=True))
     found = tuple(labels[name] for name in new.names)
-    return replace(new, labels=found if any(found) else None, skipped=(*other, *new.skipped))
+    members: tuple[str, ...] | None = None
+    if pattern is not None and group is not None:
+        expression = compile_pattern(pattern, group)
+        paths = dict(zip(names, files, strict=True))
+        matches = [
+            expression.fullmatch(matched_name(paths[name], root, pattern)) for name in new.names
+        ]
+        members = tuple(match[group] if match else "" for match in matches)
+    return replace(
+        new,
+        labels=found if any(found) else None,
+        skipped=(*other, *new.skipped),
+        groups=members,
+    )
 
 
 def _labels(

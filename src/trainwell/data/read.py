@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from trainwell.data.dataset import Dataset, Kind
+from trainwell.data.columns import as_known
+from trainwell.data.dataset import Dataset, IntArray, Kind
 from trainwell.data.like import read_like
 from trainwell.data.rows import is_table_file
 from trainwell.data.samples import find_sample, load_sample
 from trainwell.data.sources import existing_path, folder_kind, is_frame
+from trainwell.data.target import class_order
 from trainwell.errors import DataError, did_you_mean
 
 __all__ = ["read", "read_like"]
@@ -46,7 +48,7 @@ def read(
         raise DataError(
             f"--kind {kind}", f"{data.name} holds {data.kind}", f"Leave it out or say {data.kind}."
         )
-    return data if test is None else with_test(data, Path(test), pattern)
+    return data if test is None else with_test(data, Path(test), pattern, group)
 
 
 def _read_one(
@@ -127,9 +129,13 @@ def _no_options(where: str, given: Mapping[str, object]) -> None:
             raise DataError(f"--{option} {value}", f"has no meaning for {where}", "Leave it out.")
 
 
-def with_test(data: Dataset, path: Path, pattern: str | None = None) -> Dataset:
+def with_test(
+    data: Dataset, path: Path, pattern: str | None = None, group: str | None = None
+) -> Dataset:
     """The data with the examples of another file or folder as official test part.
 
+    Groups, where the data have them, go on in the test part if it says its groups; rows that
+    have none are of a group of their own.
     Raises DataError when there is a test part already, or the other file has no labels, labels
     that training lacks, or another form.
     """
@@ -139,7 +145,7 @@ def with_test(data: Dataset, path: Path, pattern: str | None = None) -> Dataset:
             f"{data.name} has a test part already ({int(data.official_test.sum())} rows)",
             "Leave the option out, or remove that part.",
         )
-    new = read_like(path, data.schema, data.classes, pattern=pattern)
+    new = read_like(path, data.schema, data.classes, pattern=pattern, group=group)
     if new.labels is None:
         raise DataError(
             f"--test {path}", "expected labels in the test part, got none", "Add the labels."
@@ -155,10 +161,14 @@ def with_test(data: Dataset, path: Path, pattern: str | None = None) -> Dataset:
                 f"Correct or remove the {mend}. {did_you_mean(label, data.classes)}",
             )
     labels = np.array([codes[label] for label in new.labels], np.int64)
-    groups, group_names = data.groups, data.group_names
+    groups, group_names, notes = data.groups, data.group_names, new.notes
     if groups is not None:
-        groups = np.concatenate([groups, np.full(len(labels), len(group_names), np.int64)])
-        group_names = (*group_names, TEST_GROUP)
+        found = new.groups or _groups_by_name(data, groups, new.names)
+        members, group_names = _numbered(found or ("",) * len(labels), group_names)
+        groups = np.concatenate([groups, members])
+        alone = int((members == len(group_names) - 1).sum()) if TEST_GROUP in group_names else 0
+        if alone:
+            notes += (f"{alone} rows of {path} are of no group; taken as one of their own.",)
     return replace(
         data,
         inputs=np.concatenate([data.inputs, new.inputs]),
@@ -168,5 +178,31 @@ def with_test(data: Dataset, path: Path, pattern: str | None = None) -> Dataset:
         group_names=group_names,
         official_test=np.arange(len(data) + len(labels)) >= len(data),
         skipped=(*data.skipped, *new.skipped),
-        notes=(*data.notes, *new.notes, f"The {len(labels)} rows of {path} are the test part."),
+        notes=(*data.notes, *notes, f"The {len(labels)} rows of {path} are the test part."),
     )
+
+
+def _numbered(found: tuple[str, ...], names: tuple[str, ...]) -> tuple[IntArray, tuple[str, ...]]:
+    """Numbers (N,) of the groups found, "" being TEST_GROUP, and all names: new ones come last."""
+    words = as_known(np.array(found, object), names).tolist()
+    names += class_order(set(words) - {*names, ""})
+    names += (TEST_GROUP,) if "" in words else ()
+    numbers = {name: number for number, name in enumerate(names)} | {"": len(names) - 1}
+    return np.array([numbers[word] for word in words], np.int64), names
+
+
+def _groups_by_name(
+    data: Dataset, groups: IntArray, names: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Groups of files from that part of their names that was the group in training, or None."""
+    members = [data.group_names[group] for group in groups]
+    for mark in "_-":
+        cut = [Path(name).stem.split(mark) for name in data.names]
+        width = min(map(len, cut))
+        if data.kind == "table" or width < 2 or width < max(map(len, cut)):
+            continue
+        for place in range(width):
+            if [fields[place] for fields in cut] == members:
+                new = [Path(name).stem.split(mark) for name in names]
+                return tuple(f[place] if len(f) == width else "" for f in new)
+    return None

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
-import itertools
 import re
-import zlib
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trainwell.data.dataset import IntArray
+from trainwell.data.dialect import (
+    MISSING,
+    MISSING_AMONG_NUMBERS,
+    SAMPLE_LINES,
+    check_width,
+    cut_records,
+    find_delimiter,
+    has_header,
+    line_numbers,
+    read_text,
+    short_lines,
+    without_remarks,
+)
 from trainwell.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,13 +35,10 @@ if TYPE_CHECKING:
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".psv")
-MISSING = frozenset({"", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "<na>", "?"})
-# On a tie the later one wins: a comma may be a decimal comma, the others hardly occur in numbers.
-DELIMITERS = (",", "|", ";", "\t")
-_SAMPLE_LINES, _HEAD = 50, 1 << 20
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_REMARK = re.compile(r"(sep=.|#[^,;|\t\n]*)\n")
 _COMMA_NUMBER = re.compile(r"[+-]?\d+,\d+")
+# 1,200 and 1,200,000 may be whole numbers with marked thousands; 0,125 cannot.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_AMOUNT = re.compile(r"[+-]?(\d+(,\d+)*\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Rows:
     """A pandas frame and where each of its rows stands.
 
     numbers: (N,) the line in the file (first line 1), or the row in the frame (first row 0).
+    comma_columns: columns whose numbers have a decimal comma in the file.
     """
 
     name: str
@@ -45,6 +54,7 @@ class Rows:
     numbers: IntArray
     word: str = "row"
     notes: tuple[str, ...] = ()
+    comma_columns: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
         """Where a row stands, in words: "data.csv, line 17"."""
@@ -56,24 +66,23 @@ class Rows:
         return tuple(start + str(number) for number in self.numbers.tolist())
 
 
-def is_missing(word: str) -> bool:
-    """Whether a word of a table stands for a missing value.
-
-    >>> is_missing(" N/A "), is_missing("none")
-    (True, False)
-    """
-    return word.strip().lower() in MISSING
-
-
 def is_table_file(path: Path) -> bool:
     """Whether the file's name says that it is a table."""
     name = path.name.lower().removesuffix(".gz")
     return name.endswith((*CSV_SUFFIXES, *PARQUET_SUFFIXES))
 
 
-def load_rows(source: Path | pd.DataFrame, name: str = "DataFrame") -> Rows:
+def load_rows(
+    source: Path | pd.DataFrame,
+    name: str = "DataFrame",
+    *,
+    text: Collection[str] = (),
+    commas: Collection[str] = (),
+) -> Rows:
     """A table from a file, or from a DataFrame called `name`.
 
+    text: columns of a CSV file that are words whatever they look like ("007" is no 7).
+    commas: columns in which 1,200 is 1.2 and not 1200, unless another cell of it tells.
     Raises DataError when the file cannot be parsed, has no rows, or has two columns of one name.
     """
     if not isinstance(source, Path):
@@ -81,7 +90,7 @@ def load_rows(source: Path | pd.DataFrame, name: str = "DataFrame") -> Rows:
     elif source.name.lower().endswith(PARQUET_SUFFIXES):
         rows = _load_parquet(source)
     else:
-        rows = _load_csv(source)
+        rows = _load_csv(source, text, commas)
     rows = _named_columns(rows)
     if not len(rows.frame):
         raise DataError(rows.name, "expected rows of data, got none", "Name another file.")
@@ -120,132 +129,22 @@ def _named_columns(rows: Rows) -> Rows:
                 f"{', '.join(positions)}",
                 "Rename or remove all but one of them.",
             )
-    return Rows(rows.name, rows.frame.set_axis(names, axis=1), rows.numbers, rows.word, (*notes,))
+    return replace(rows, frame=rows.frame.set_axis(names, axis=1), notes=tuple(notes))
 
 
-def read_text(path: Path) -> str:
-    """The text of a file (gzip or not) in UTF-8, UTF-16 with its mark, cp1252 or Latin-1."""
-    try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            str(path), f"cannot be read ({error})", "Check the file, or copy it again."
-        ) from error
-    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            text = content.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise DataError(str(path), "is not text in UTF-16", "Save it as CSV in UTF-8.")
-    if "\0" in text:
-        raise DataError(
-            str(path),
-            "expected a table in text (CSV), got a binary file",
-            "Save the table as CSV or Parquet.",
-        )
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _records(text: str, delimiter: str, name: str, count: int | None = None) -> list[list[str]]:
-    """The first `count` non-empty lines, cut into stripped cells."""
-    # A few lines are wanted of what may be a very long text.
-    end = -1 if count is None else text.find("\n", _HEAD)
-    head = text if end < 0 else text[: end + 1]
-    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter, skipinitialspace=True)
-    try:
-        found = itertools.islice((r for r in reader if "".join(r).strip() or len(r) > 1), count)
-        return [[cell.strip() for cell in record] for record in found]
-    except csv.Error as error:
-        raise DataError(
-            f"{name}, line {reader.line_num}", f"cannot be cut into cells ({error})", "Correct it."
-        ) from error
-
-
-def _without_remarks(text: str) -> str:
-    """The text with what stands above the table emptied, so that lines keep their numbers.
-
-    That is "sep=;", as spreadsheets write it, and lines of remarks that begin with #.
-    """
-    at = 0
-    while match := _REMARK.match(text, at):
-        at = match.end()
-    return "\n" * text.count("\n", 0, at) + text[at:]
-
-
-def _delimiter(text: str, name: str) -> str:
-    """The delimiter that cuts most lines into as many cells as the first line."""
-    best, best_score = "", (0.0, 1)
-    failed: DataError | None = None
-    for delimiter in (*DELIMITERS, " "):
-        try:
-            widths = [len(record) for record in _records(text, delimiter, name, _SAMPLE_LINES)]
-        except DataError as error:  # a whole line in one cell is too long for the csv module
-            failed = error
-            continue
-        if not widths or widths[0] < 2 or (delimiter == " " and best):
-            continue
-        score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
-        if score >= best_score:
-            best, best_score = delimiter, score
-    if not best:
-        raise failed or DataError(
-            name,
-            "expected at least two columns, separated by a comma, semicolon, tab or |, got one",
-            "Name a table with a column of labels and at least one column of inputs.",
-        )
-    return best
-
-
-def _has_header(records: list[list[str]]) -> bool:
-    """Whether the first line names the columns.
-
-    A word above numbers says yes; a number above numbers says no, unless the numbers of the
-    first line simply count on (0, 1, 2, ... is how frames without names are written).
-    """
-    first, rest = records[0], records[1:]
-    numbers = [float(cell) for cell in first if _NUMBER.fullmatch(cell)]
-    if not numbers or not rest:
-        return True
-    if len(numbers) > 2 and set(np.diff(numbers)) == {1.0}:
-        return True
-    above = data = 0
-    for position, cell in enumerate(first):
-        below = [r[position] for r in rest if position < len(r) and not is_missing(r[position])]
-        if below and all(_NUMBER.fullmatch(value) for value in below) and not is_missing(cell):
-            if _NUMBER.fullmatch(cell):
-                data += 1
-            else:
-                above += 1
-    return above > 0 or data == 0
-
-
-def _decimal(records: list[list[str]], delimiter: str) -> str:
-    """The decimal mark: a comma where numbers are written so and none has a point."""
-    cells = [cell for record in records[1:] for cell in record]
-    if delimiter == "," or not any(_COMMA_NUMBER.fullmatch(cell) for cell in cells):
-        return "."
-    pointed = any("." in cell and _NUMBER.fullmatch(cell) for cell in cells)
-    return "." if pointed else ","
-
-
-def _load_csv(path: Path) -> Rows:
+def _load_csv(path: Path, words: Collection[str], commas: Collection[str]) -> Rows:
     """A CSV file of any usual dialect; the frame's numbers and words are typed by pandas."""
     import pandas as pd
 
     text = read_text(path)
     if not text.strip():
         raise DataError(str(path), "expected a table, got an empty file", "Name another file.")
-    text = _without_remarks(text)
-    delimiter = _delimiter(text, path.name)
-    records = _records(text, delimiter, path.name, _SAMPLE_LINES)
-    header = _has_header(records)
+    text = without_remarks(text)
+    delimiter = find_delimiter(text, path.name)
+    records = cut_records(text, delimiter, path.name, SAMPLE_LINES)
+    header = has_header(records)
     names = records[0] if header else [f"column {i}" for i in range(1, len(records[0]) + 1)]
-    _check_width(path.name, text, delimiter, len(names), records[1:2])
+    check_width(path.name, text, delimiter, len(names), records[1:2])
     markers = sorted({form for m in MISSING for form in (m, m.upper(), m.title(), "NaN", "<NA>")})
     try:
         frame = pd.read_csv(
@@ -254,56 +153,25 @@ def _load_csv(path: Path) -> Rows:
             header=0 if header else None,
             names=list(range(len(names))),
             index_col=False,
-            decimal=_decimal(records, delimiter),
+            dtype={
+                i: object for i, name in enumerate(names) if (name or f"column {i + 1}") in words
+            },
             keep_default_na=False,
             na_values=markers,
             skipinitialspace=True,
             low_memory=False,
         )
     except (pd.errors.ParserError, ValueError) as error:
-        _check_width(path.name, text, delimiter, len(names), None)
+        check_width(path.name, text, delimiter, len(names), None)
         raise DataError(
             path.name, f"cannot be read as a table ({error})", "Correct the line."
         ) from error
     notes = () if header else (f"{path.name} has no line of column names; they are counted.",)
-    lines = _line_numbers(text, delimiter, len(frame) + header)[header:]
+    lines = line_numbers(text, delimiter, len(frame) + header)[header:]
     frame.columns = pd.Index(names)
-    return _without_empty(Rows(path.name, frame, lines, "line", notes))
-
-
-def _check_width(
-    name: str, text: str, delimiter: str, width: int, records: list[list[str]] | None
-) -> None:
-    """Raise DataError for the first line with more cells than there are columns."""
-    for position, record in enumerate(records or _records(text, delimiter, name)):
-        if len(record) > width:
-            number = position + 1 if records is None else 2
-            line = _line_numbers(text, delimiter, 0)[number - 1]
-            raise DataError(
-                f"{name}, line {line}",
-                f"expected {width} cells, as many as there are columns, got {len(record)}",
-                f'Remove the surplus, or put a cell that holds "{delimiter}" in quotes.',
-            )
-
-
-def _line_numbers(text: str, delimiter: str, expected: int) -> IntArray:
-    """The line on which every non-empty record begins, the header's included."""
-    if '"' not in text:
-        lines = text.split("\n")
-        found = [number for number, line in enumerate(lines, 1) if line.strip()]
-    else:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
-        )
-        found, begin = [], 1
-        with suppress(csv.Error):  # a cell too long for the csv module: rows are counted instead
-            for record in reader:
-                if "".join(record).strip() or len(record) > 1:
-                    found.append(begin)
-                begin = reader.line_num + 1
-    if expected and len(found) != expected:
-        return np.arange(1, expected + 1)
-    return np.array(found, np.int64)
+    rows = _without_empty(Rows(path.name, frame, lines, "line", notes))
+    rows = _with_short(rows, text, delimiter)
+    return _with_commas(rows, delimiter, words, commas) if "," in text else rows
 
 
 def _without_empty(rows: Rows) -> Rows:
@@ -316,4 +184,95 @@ def _without_empty(rows: Rows) -> Rows:
         f"(first: line {rows.numbers[empty][0]})."
     )
     kept = rows.frame[~empty].reset_index(drop=True)
-    return Rows(rows.name, kept, rows.numbers[~empty], rows.word, (*rows.notes, note))
+    return replace(rows, frame=kept, numbers=rows.numbers[~empty], notes=(*rows.notes, note))
+
+
+def _with_short(rows: Rows, text: str, delimiter: str) -> Rows:
+    """The same rows, with a note on lines that end before the last column."""
+    suspects = rows.numbers[rows.frame.iloc[:, -1].isna().to_numpy(bool)]
+    short = short_lines(text, delimiter, rows.frame.shape[1], suspects)
+    if not len(short):
+        return rows
+    note = (
+        f"Lines with fewer cells than there are columns: {len(short)} (first: line {short[0]}); "
+        "the cells they lack are taken as missing."
+    )
+    return replace(rows, notes=(*rows.notes, note))
+
+
+def _with_commas(
+    rows: Rows, delimiter: str, text: Collection[str], commas: Collection[str]
+) -> Rows:
+    """The same rows, with 3,5 read as 3.5 in columns where the comma is a decimal mark."""
+    import pandas as pd
+
+    frame = rows.frame.copy(deep=False)
+    decimal: list[str] = []
+    thousands: list[str] = []
+    for place, name in enumerate(map(str, frame.columns)):
+        series = frame.iloc[:, place]
+        if name in text or series.dtype.kind in "biuf":
+            continue
+        codes, values = pd.factorize(series)
+        words = [str(value).strip() for value in values]
+        mark = comma_means(words, np.bincount(codes[codes >= 0], minlength=len(words)))
+        if mark == "thousands or decimal":
+            mark = "decimal" if name in commas else "thousands"
+        if mark == "decimal" and (delimiter != "," or name in commas):
+            frame[frame.columns[place]] = _points(words)[codes]  # the code -1 is missing: the last
+            decimal.append(name)
+        elif mark == "thousands":
+            thousands.append(name)
+    notes = [
+        f"Commas are read as {what} in "
+        + (f"{len(names)} columns (first: " if len(names) > 1 else "one column (")
+        + f'"{names[0]}").'
+        for names, what in (
+            (decimal, "decimal marks (3,5 is 3.5)"),
+            (thousands, "marks of thousands (1,200 is 1200)"),
+        )
+        if names
+    ]
+    return replace(rows, frame=frame, notes=(*rows.notes, *notes), comma_columns=tuple(decimal))
+
+
+def _points(words: list[str]) -> npt.NDArray[Any]:
+    """Numbers with decimal commas as floats, or as words with points if there are other words.
+
+    A missing one is put behind them.
+    """
+    texts = [
+        word.replace(",", ".") if "," in word and _COMMA_NUMBER.fullmatch(word) else word
+        for word in words
+    ]
+    with suppress(ValueError):
+        if "_" not in "".join(texts):  # "1_000" is a number to Python, not to us
+            return np.array([*map(float, texts), np.nan])
+    return np.array([*texts, np.nan], object)
+
+
+def comma_means(words: list[str], counts: IntArray) -> str:
+    """What commas are in a column of different words, each found so many times.
+
+    "decimal", "thousands", "thousands or decimal" where every cell fits both, or "" where the
+    column has no numbers with a comma, or holds more than a few cells that are no numbers.
+
+    >>> comma_means(["1,5", "2,250"], np.ones(2)), comma_means(["1,200", "999"], np.ones(2))
+    ('decimal', 'thousands or decimal')
+    """
+    commas = [word for word in words if "," in word]
+    many = any(word.count(",") > 1 and _THOUSANDS.fullmatch(word) for word in commas)
+    if not many and not any(map(_COMMA_NUMBER.fullmatch, commas)):
+        return ""
+    pointed = any("." in word and _AMOUNT.fullmatch(word) for word in words)
+    numeric = np.array([_AMOUNT.fullmatch(word) is not None for word in words], bool)
+    other = [place for place in np.flatnonzero(~numeric) if not _is_marker(words[place])]
+    if counts[other].sum() > 0.05 * (counts[numeric].sum() + counts[other].sum()):
+        return ""
+    if all(_THOUSANDS.fullmatch(word) for word in commas if _COMMA_NUMBER.fullmatch(word)):
+        return "thousands" if many or pointed else "thousands or decimal"
+    return "" if many or pointed else "decimal"
+
+
+def _is_marker(word: str) -> bool:
+    return word.lower() in MISSING_AMONG_NUMBERS

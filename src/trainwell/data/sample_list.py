@@ -73,6 +73,7 @@ SATELLITE_CLASSES = (
 _SKLEARN = "scikit-learn, where it is embedded (UCI Machine Learning Repository)"
 _UCI = "UCI Machine Learning Repository"
 _UCI_LICENCE = "CC BY 4.0 (UCI)"
+_BY_HAND = "no download, its file has to be put there by hand"
 
 SAMPLES = (
     Sample(
@@ -127,8 +128,8 @@ SAMPLES = (
         sha256=("7d2d970dc435c6b788c71821b655157913f890675ebf04eaa581885b7c57de4d",),
     ),
     Sample(
-        "shuttle", "table", "nine sensors of the space shuttle", 58000, 7, _UCI_LICENCE,
-        f"NASA, Statlog project; {_UCI}", 0.4,
+        "shuttle", "table", f"nine sensors of the space shuttle ({_BY_HAND})", 58000, 7,
+        _UCI_LICENCE, f"NASA, Statlog project; {_UCI}", 0.4,
         official_test="the last 14500 rows",
         test_rows=14500,
         target="Class",
@@ -146,7 +147,8 @@ SAMPLES = (
         sha256=("10ee0894dbc153f92bee923058925c682bc62dea43ab4c5b83f79b3524f47586",),
     ),
     Sample(
-        "credit", "table", "credit applications, with words and missing cells", 4454, 2, "MIT",
+        "credit", "table", f"credit applications, with words and missing cells ({_BY_HAND})",
+        4454, 2, "MIT",
         "Lluis A. Belanche Munoz, Gaston Sanchez; R package modeldata", 0.1,
         target="Status",
         files=("credit.csv.gz",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import hashlib
 import io
 import os
 import tarfile
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from trainwell.data.clips import stack_clips
 from trainwell.data.dataset import AudioSchema, BoolArray, Dataset, ImageSchema
-from trainwell.data.download import cache_dir, download
+from trainwell.data.download import cache_dir, clips_digest, download, table_digest
 from trainwell.data.sample_list import (
     FASHION_CLASSES,
     FSDD_SPEAKERS,
@@ -27,6 +29,8 @@ from trainwell.data.sample_list import (
     sample_names,
 )
 from trainwell.errors import DataError, did_you_mean
+
+_DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError, csv.Error, ValueError)
 
 __all__ = [
     "SAMPLES",
@@ -63,8 +67,8 @@ def is_present(name: str) -> bool:
 def load_sample(name: str) -> Dataset:
     """The sample set `name`, downloaded first where needed.
 
-    Raises DataError for an unknown name, a failed download, or a file that is damaged or is
-    not the data set it is named after.
+    Raises DataError for an unknown name, a failed download, or a file that is damaged or whose
+    content is not that of the data set it is named after.
     """
     sample = _sample(name)
     if not sample.files:
@@ -72,8 +76,8 @@ def load_sample(name: str) -> Dataset:
     folder = _folder(sample) or download(sample.name)
     paths = [folder / file for file in sample.files]
     try:
-        dataset = _load_files(sample, paths)
-    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
+        dataset, digests = _load_files(sample, paths)
+    except _DAMAGED as error:
         raise DataError(
             str(paths[0] if len(paths) == 1 else paths[0].parent),
             f"cannot be read as the sample set {sample.name} ({error})",
@@ -86,15 +90,37 @@ def load_sample(name: str) -> Dataset:
             f"of {len(dataset.classes)} classes",
             f"This is not the sample set {sample.name}: give the file another name.",
         )
+    for path, expected, got in zip(paths, sample.sha256, digests, strict=True):
+        if got != expected:
+            raise DataError(
+                str(path),
+                f"is not the sample set {sample.name} as it was: expected content with sha256 "
+                f"{expected}, got {got}",
+                "Remove the file: it is then fetched again."
+                if sample.urls
+                else f"Put the original there (source: {sample.source}).",
+            )
     return dataset
 
 
-def _load_files(sample: Sample, paths: Sequence[Path]) -> Dataset:
+def _load_files(sample: Sample, paths: Sequence[Path]) -> tuple[Dataset, list[str]]:
+    """The data, and the checksum of the content of every file (see download.py)."""
     if sample.kind == "images":
-        return _load_idx(sample, paths)
+        contents = [gzip.decompress(path.read_bytes()) for path in paths]
+        digests = [hashlib.sha256(content).hexdigest() for content in contents]
+        parts = [read_idx(c, path.name) for c, path in zip(contents, paths, strict=True)]
+        return _load_idx(sample, parts), digests
     if sample.kind == "audio":
-        return _load_fsdd(sample, paths[0])
-    return _load_csv(sample, paths[0])
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(paths[0].read_bytes()))) as archive:
+            clips = {
+                member.name.rpartition("/")[2]: archive.extractfile(member).read()  # type: ignore[union-attr]
+                for member in archive
+                if member.isfile() and member.name.endswith(".wav")
+            }
+        return _load_fsdd(sample, clips), [clips_digest(clips)]
+    with gzip.open(paths[0], "rt", encoding="utf-8", newline="") as file:
+        digest = table_digest(list(csv.reader(file)))
+    return _load_csv(sample, paths[0]), [digest]
 
 
 def last_rows(sample: Sample, rows: int) -> BoolArray | None:
@@ -102,19 +128,17 @@ def last_rows(sample: Sample, rows: int) -> BoolArray | None:
     return np.arange(rows) >= rows - sample.test_rows if sample.test_rows else None
 
 
-def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The array in a gzipped IDX file of bytes: big-endian sizes in front, then the values."""
-    with gzip.open(path) as file:
-        content = file.read()
+def read_idx(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """The array in an IDX file of bytes: big-endian sizes in front, then the values."""
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path.name} is no IDX file of bytes")
+        raise ValueError(f"{name} is no IDX file of bytes")
     axes = content[3]
     shape = np.frombuffer(content, ">i4", axes, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-def _load_idx(sample: Sample, paths: Sequence[Path]) -> Dataset:
-    train, train_labels, test, test_labels = (read_idx(path) for path in paths)
+def _load_idx(sample: Sample, parts: Sequence[npt.NDArray[np.uint8]]) -> Dataset:
+    train, train_labels, test, test_labels = parts
     images = np.concatenate([train, test])[:, None]
     digits = tuple(str(digit) for digit in range(10))
     return Dataset(
@@ -141,13 +165,7 @@ def _wav_samples(content: bytes) -> npt.NDArray[np.int16]:
         return np.frombuffer(clip.readframes(clip.getnframes()), "<i2").astype(np.int16)
 
 
-def _load_fsdd(sample: Sample, path: Path) -> Dataset:
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(path.read_bytes()))) as archive:
-        found = {
-            member.name.rpartition("/")[2]: archive.extractfile(member).read()  # type: ignore[union-attr]
-            for member in archive
-            if member.isfile() and member.name.endswith(".wav")
-        }
+def _load_fsdd(sample: Sample, found: dict[str, bytes]) -> Dataset:
     names = sorted(found)
     fields = [name.removesuffix(".wav").split("_") for name in names]
     inputs, notes = stack_clips([_wav_samples(found[name]) for name in names], 8000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,20 @@ import numpy.typing as npt
 
 from trainwell.data.columns import (
     FloatArray,
+    as_known,
+    date_note,
     encode_column,
     infer_column,
     to_words,
 )
-from trainwell.data.dataset import Column, Dataset, IntArray, NewData, TableSchema
+from trainwell.data.dataset import (
+    Column,
+    Dataset,
+    IntArray,
+    NewData,
+    Precision,
+    TableSchema,
+)
 from trainwell.data.rows import Rows, load_rows
 from trainwell.data.target import choose_target, class_order, encode_labels, find_column
 from trainwell.errors import DataError, did_you_mean
@@ -60,12 +71,14 @@ def read_table(
     columns, left_out = _choose_columns(rows, {target, *ignored})
     ignored += [column for column, _ in left_out]
     notes += [f'Column "{column}" is left out: {why}.' for column, why in left_out]
-    schema = TableSchema(columns, target, ignored=tuple(ignored))
-    inputs, _ = _matrix(rows, schema)
+    notes += [note for c in columns if (note := date_note(rows.frame[c.name], c))]
+    commas = tuple(c.name for c in columns if c.name in rows.comma_columns)
+    schema = TableSchema(columns, target, ignored=tuple(ignored), comma_columns=commas)
+    inputs = narrowed(_matrix(rows, schema)[0])
     return Dataset(
         name=name or rows.name,
-        schema=schema,
-        inputs=narrowed(inputs),
+        schema=replace(schema, precision=precision_of(inputs)),
+        inputs=inputs,
         labels=labels,
         classes=classes,
         names=rows.places(),
@@ -190,13 +203,46 @@ def narrowed(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return narrow
 
 
-def read_table_like(source: Path | pd.DataFrame, schema: TableSchema) -> NewData:
+def precision_of(inputs: npt.NDArray[Any]) -> Precision:
+    """The type of narrowed inputs, as the schema keeps it."""
+    return "float32" if inputs.dtype == np.float32 else "float64"
+
+
+def with_precision(
+    inputs: npt.NDArray[Any], schema: TableSchema, place: Callable[[int], str]
+) -> npt.NDArray[Any]:
+    """New rows (N, D) in the precision of training, so that no row depends on its neighbours.
+
+    Raises DataError for a number that is too large for it; place: where a row stands.
+    """
+    with np.errstate(over="ignore"):
+        taken = inputs.astype(schema.precision)
+    lost = np.argwhere(np.isinf(taken))
+    if len(lost):
+        row, column = lost[0]
+        raise DataError(
+            f'{place(row)}, column "{schema.features[column].name}"',
+            f"expected a number of the size of those in training, got {inputs[row, column]}",
+            "Correct the cell, or leave it empty if the value is not known.",
+        )
+    return taken
+
+
+def read_table_like(
+    source: Path | pd.DataFrame,
+    schema: TableSchema,
+    classes: Collection[str] = (),
+    group: str | None = None,
+) -> NewData:
     """Rows to predict, in the columns a model was trained on; their order does not matter.
 
+    classes: names of the classes; group: a column of groups that is read where it is there.
     Raises DataError for missing columns, columns that were not there in training, and values
     of the wrong type. The target and columns left out in training may be there or not.
     """
-    rows = load_rows(source)
+    words = [column.name for column in schema.columns if column.type == "category"]
+    words += [schema.target, *schema.ignored]
+    rows = load_rows(source, text=words, commas=schema.comma_columns)
     names = set(map(str, rows.frame.columns))
     wanted = [column.name for column in schema.columns]
     missing = [name for name in wanted if name not in names]
@@ -216,19 +262,29 @@ def read_table_like(source: Path | pd.DataFrame, schema: TableSchema) -> NewData
             "Remove or rename these columns.",
         )
     inputs, notes = _matrix(rows, schema)
-    labels = _labels_like(rows, schema.target) if schema.target in names else None
+    labels = _words_like(rows, schema.target, classes) if schema.target in names else None
     return NewData(
-        inputs=narrowed(inputs),
+        inputs=with_precision(inputs, schema, rows.place),
         names=rows.places(),
         labels=labels,
         notes=(*rows.notes, *notes),
+        groups=_groups_like(rows, group),
     )
 
 
-def _labels_like(rows: Rows, target: str) -> tuple[str, ...] | None:
-    """Labels of rows to predict, "" where a row has none; None where no row has one."""
-    words = ["" if word is None else word for word in to_words(rows.frame[target])]
+def _words_like(rows: Rows, column: str, known: Collection[str]) -> tuple[str, ...] | None:
+    """Labels or groups of new rows, "" where a row has none; None where no row has one."""
+    found = as_known(to_words(rows.frame[column]), known)
+    words = ["" if word is None else word for word in found]
     return tuple(words) if any(words) else None
+
+
+def _groups_like(rows: Rows, group: str | None) -> tuple[str, ...] | None:
+    """The column of groups in words, None where there is no such column or nothing in it."""
+    names = list(map(str, rows.frame.columns))
+    if group is None or group.lower() not in map(str.lower, names):
+        return None
+    return _words_like(rows, find_column(rows, group, "--group"), ())
 
 
 def _quoted(names: list[str]) -> str:

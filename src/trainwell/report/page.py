@@ -30,6 +30,26 @@ SCORES = {
 }
 PARTS = {"test": "Test, sealed", "validation": "Validation, out of fold", "train": "Training"}
 
+# Facts about the data, in the order of the page; the others are drawn or listed elsewhere.
+DATA_NAMES = {
+    "rows": "Rows",
+    "official_test_rows": "Rows of the official test part",
+    "shape": "Shape of one example",
+    "features": "Features",
+    "picture": "Picture",
+    "clips": "Clips",
+    "range": "Smallest to largest value",
+    "imbalance": "Largest to smallest class",
+    "duplicates": "Rows that repeat an earlier one",
+    "conflicting_rows": "Rows with a twin of another label",
+    "official_test_duplicates": "Official test rows that occur in training",
+    "missing_cells": "Missing cells",
+    "missing": "Missing cells by column",
+    "constant_features": "Constant features",
+    "groups": "Groups",
+}
+DATA_ELSEWHERE = ("counts", "skipped", "notes")
+
 
 def write_report(run: Path) -> Path:
     """Write `run`/report.html and return its path."""
@@ -263,22 +283,8 @@ def gap(facts: Json) -> str:
 
 def data_rows(data: Json) -> list[tuple[str, str]]:
     """Facts about the data as (name, value), without those drawn or listed elsewhere."""
-    names = {
-        "rows": "Rows",
-        "classes": "Classes",
-        "shape": "Shape of one example",
-        "features": "Features",
-        "imbalance": "Largest to smallest class",
-        "duplicates": "Duplicates",
-        "conflicts": "Same input, other label",
-        "duplicates_train_test": "Duplicates across training and test",
-        "missing": "Missing values",
-        "constant": "Constant columns",
-        "groups": "Groups",
-    }
-    elsewhere = {"counts", "skipped", "notes"}
-    ordered = [k for k in names if k in data] + [
-        k for k in data if k not in names and k not in elsewhere
+    ordered = [k for k in DATA_NAMES if k in data] + [
+        k for k in data if k not in DATA_NAMES and k not in DATA_ELSEWHERE
     ]
     rows = []
     for key in ordered:
@@ -286,11 +292,13 @@ def data_rows(data: Json) -> list[tuple[str, str]]:
         words = plain(value)
         if key == "shape" and isinstance(value, list | tuple):
             words = " × ".join(map(str, value))
+        elif key == "range" and isinstance(value, list | tuple):
+            words = " to ".join(map(plain, value))
         elif key == "imbalance" and _finite(value):
             words = f"{value:.2f} : 1"
         elif key == "groups" and isinstance(value, Mapping):
             words = f"{len(value):,} ({plain(dict(list(value.items())[:6]))}" + (
                 ", …)" if len(value) > 6 else ")"
             )
-        rows.append((names.get(key, key.replace("_", " ").capitalize()), words))
+        rows.append((DATA_NAMES.get(key, key.replace("_", " ").capitalize()), words))
     return rows
