@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,7 +229,7 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
             work.device,
         )
         late = False
-        try:
+        with _stop_at_interrupt(population):
             for scores in train(population):
                 done += 1
                 history += [dataclasses.replace(s, member=group[s.member]) for s in scores]
@@ -234,7 +237,7 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
                 late = _out_of_time(work, started, done, total)
                 if late:
                     break
-        except KeyboardInterrupt:
+        if population.stop:
             work.interrupted = True
             work.progress.say("interrupted: keeping the best weights so far")
         population.finish(range(len(population.members)))
@@ -247,6 +250,32 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
         work.warnings.append(f"{missing} of {len(members)} networks were not trained at all")
     history = [dataclasses.replace(s, member=order[s.member]) for s in history]
     return [trained[i] for i in order], history
+
+
+@contextmanager
+def _stop_at_interrupt(population: Population) -> Iterator[None]:
+    """Ctrl-C asks the population to stop at its next step; a second one ends the program at once.
+
+    A KeyboardInterrupt alone may be raised inside a destructor or a library's callback, where
+    Python drops it. Signals reach the main thread only; elsewhere they are left as they are.
+    """
+
+    def ask(number: int, frame: object) -> None:
+        population.stop = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+    ignored = before is signal.SIG_IGN  # as for a program that a shell runs in the background
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    except KeyboardInterrupt:
+        population.stop = True
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _common_steps(work: Work) -> tuple[Recipe, int | None]:

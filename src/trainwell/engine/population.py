@@ -110,6 +110,7 @@ class Population:
         ).to(device)
         self.steps = 0
         self.epochs = 0
+        self.stop = False  # set from outside: end before the next step, keep the best so far
         self.done: dict[int, Trained] = {}
         self.best_theta, self.best_buffers = self.theta.clone(), self.buffers.clone()
         self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy

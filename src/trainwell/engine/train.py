@@ -56,6 +56,8 @@ def train(population: Population) -> Iterator[list[EpochScore]]:
 def _epochs(population: Population, epochs: int) -> Iterator[list[EpochScore]]:
     while population.members and population.epochs < epochs:
         lrs = train_epoch(population)
+        if population.stop:
+            break
         population.epochs += 1
         scores = score_epoch(population, lrs)
         broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
@@ -95,6 +97,8 @@ def train_epoch(population: Population) -> list[float]:
         hyper = {n: h[rows] if isinstance(h, Tensor) else h for n, h in p.hyper.items()}
         l2 = p.l2[rows] if isinstance(p.l2, Tensor) else p.l2
         for step in range(steps):
+            if p.stop:
+                break
             # Penalties of the recipe (L2) act on the gradient; the reported loss is without them.
             chosen = orders[rows, step * batch : (step + 1) * batch]
             x = p.inputs.gather(p.folds[rows], chosen)
