@@ -18,7 +18,8 @@ from trainwell.data.dataset import Dataset
 from trainwell.engine.population import Member, Population
 from trainwell.engine.train import train
 from trainwell.errors import UserError
-from trainwell.model import Model, assemble, load, save, write_whole
+from trainwell.files import write_whole
+from trainwell.model import Model, assemble, load, save
 from trainwell.recipe import Recipe
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Mlp

@@ -236,9 +236,10 @@ def _judge(
     judged = Judgement("validation", oof_rows, None, oof)
     if len(split.sealed):
         rows = split.sealed.open("final score")
-        members = outcome.model.member_probabilities(data.inputs[rows])
+        inputs = data.inputs[rows]
+        members = outcome.model.member_probabilities(inputs)
         judged = Judgement("test", rows, members, members.mean(axis=0))
-        opened = openings_so_far(data.inputs[rows], data.labels[rows])
+        opened = openings_so_far(inputs, data.labels[rows])
         if opened > 1:
             progress.say(
                 f"these test rows were opened {opened} times on this machine: what was chosen by "
@@ -269,14 +270,15 @@ def _judge(
     write_json(folder / "findings.json", result["findings"])
     write_json(folder / "decisions.json", result["decisions"])
     tested = judged.part == "test"
+    test_rows = judged.rows if tested else judged.rows[:0]
     np.savez_compressed(
         folder / "oof.npz",
         rows=oof_rows,
         folds=oof_folds,
         labels=data.labels[oof_rows],
         probabilities=oof.astype(np.float32),
-        test_rows=judged.rows if tested else judged.rows[:0],
-        test_labels=data.labels[judged.rows if tested else judged.rows[:0]],
+        test_rows=test_rows,
+        test_labels=data.labels[test_rows],
         test_probabilities=(judged.probabilities if tested else oof[:0]).astype(np.float32),
     )
     write_json(folder / "run.json", result)  # last: a folder with run.json is complete

@@ -22,6 +22,7 @@ from trainwell.data.dataset import Schema, schema_from_json, schema_to_json
 from trainwell.engine.population import Trained
 from trainwell.engine.stack import layout, named_rows
 from trainwell.errors import RecipeError, UserError
+from trainwell.files import write_whole
 from trainwell.recipe import Recipe, edit, fields_as_text
 from trainwell.techniques.inputs import describe, rebuild
 
@@ -123,13 +124,6 @@ def save(model: Model, folder: Path) -> None:
     metadata = {"card": hashlib.sha256(text).hexdigest()}
     write_whole(folder / "weights.safetensors", to_bytes(tensors, metadata))
     write_whole(folder / "model.json", text)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write aside, then rename: a reader never sees half a file."""
-    aside = path.with_name(path.name + ".part")
-    aside.write_bytes(content)
-    aside.replace(path)
 
 
 def load(path: Path) -> Model:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from trainwell.data.dataset import Skipped
 from trainwell.data.read import read_like
 from trainwell.errors import UserError
-from trainwell.model import Model, load, write_whole
+from trainwell.files import write_whole
+from trainwell.model import Model, load
 
 
 @dataclass(frozen=True, eq=False)

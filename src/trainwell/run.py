@@ -28,6 +28,7 @@ import numpy.typing as npt
 from trainwell.data.download import cache_dir
 from trainwell.engine.train import EpochScore
 from trainwell.errors import UserError
+from trainwell.files import write_whole
 
 HISTORY = ("member", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -103,10 +104,8 @@ def openings_so_far(inputs: npt.NDArray[Any], labels: npt.NDArray[Any]) -> int:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside and rename; numbers that are not finite must have become None before."""
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    """Write JSON whole; numbers that are not finite must have become None before."""
+    write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("utf-8"))
 
 
 def write_history(path: Path, scores: Iterable[EpochScore]) -> None:

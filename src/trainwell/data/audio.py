@@ -11,7 +11,7 @@ import numpy as np
 
 from trainwell.data.clips import Int16Array, stack_clips
 from trainwell.data.dataset import AudioSchema, Dataset, NewData, Skipped
-from trainwell.data.folders import Example, nothing_left, number_examples, scan
+from trainwell.data.folders import Example, folder_dataset, nothing_left, scan
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".oga", ".opus", ".au")
 MAX_RATE = 16000  # samples per second; speech needs no more, and time grows with it
@@ -30,24 +30,12 @@ def read_audio(root: Path, *, pattern: str | None = None, group: str | None = No
     if not clips:
         raise nothing_left(root, bad, "clips")
     inputs, cut = stack_clips(clips, rate)
-    labels, classes, groups, group_names, test = number_examples(kept, root)
     notes = [*folder.notes, *cut]
     if any(other != rate for other in rates):
         listed = ", ".join(map(str, sorted(set(rates))))
         notes.append(f"Clips of {listed} samples per second are resampled to {rate}.")
-    return Dataset(
-        name=root.resolve().name,
-        schema=AudioSchema(rate, inputs.shape[1]),
-        inputs=inputs,
-        labels=labels,
-        classes=classes,
-        names=tuple(example.name for example in kept),
-        groups=groups,
-        group_names=group_names,
-        official_test=test,
-        skipped=(*folder.skipped, *bad),
-        notes=tuple(notes),
-    )
+    schema = AudioSchema(rate, inputs.shape[1])
+    return folder_dataset(root, schema, inputs, kept, [*folder.skipped, *bad], notes)
 
 
 def read_audio_like(

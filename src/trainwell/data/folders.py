@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from trainwell.data.dataset import BoolArray, IntArray, Skipped
+from trainwell.data.dataset import (
+    AudioSchema,
+    BoolArray,
+    Dataset,
+    ImageSchema,
+    IntArray,
+    Skipped,
+)
 from trainwell.data.target import class_order
 from trainwell.errors import DataError, did_you_mean
 
@@ -307,6 +316,34 @@ def number_examples(
     groups = np.array([members[e.group] for e in listed], np.int64) if names else None
     test = np.array([example.test for example in listed], bool)
     return labels, classes, groups, names, test if test.any() else None
+
+
+def folder_dataset(
+    root: Path,
+    schema: ImageSchema | AudioSchema,
+    inputs: npt.NDArray[Any],
+    kept: Sequence[Example],
+    skipped: Iterable[Skipped],
+    notes: Iterable[str],
+) -> Dataset:
+    """The data set of the examples that could be read, `inputs` (N, ...) in their order.
+
+    Raises DataError when there are fewer than two classes among the training files.
+    """
+    labels, classes, groups, group_names, test = number_examples(kept, root)
+    return Dataset(
+        name=root.resolve().name,
+        schema=schema,
+        inputs=inputs,
+        labels=labels,
+        classes=classes,
+        names=tuple(example.name for example in kept),
+        groups=groups,
+        group_names=group_names,
+        official_test=test,
+        skipped=tuple(skipped),
+        notes=tuple(notes),
+    )
 
 
 def nothing_left(root: Path, skipped: Iterable[Skipped], what: str) -> DataError:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.data.dataset import Dataset, ImageSchema, NewData, Skipped
-from trainwell.data.folders import nothing_left, number_examples, scan
+from trainwell.data.folders import folder_dataset, nothing_left, scan
 from trainwell.errors import DataError
 
 if TYPE_CHECKING:
@@ -61,23 +61,11 @@ def read_images(
     if not kept:
         raise nothing_left(root, bad, "pictures")
     inputs = stack_images([p for p in pixels if not isinstance(p, str)])
-    labels, classes, groups, group_names, test = number_examples(kept, root)
     notes = list(folder.notes)
     if len(set(sizes)) > 1 or (height, width) != sizes[0]:
         notes.append(f"Pictures of {len(set(sizes))} sizes are resized to {width} × {height}.")
-    return Dataset(
-        name=root.resolve().name,
-        schema=ImageSchema(inputs.shape[1], height, width),
-        inputs=inputs,
-        labels=labels,
-        classes=classes,
-        names=tuple(example.name for example in kept),
-        groups=groups,
-        group_names=group_names,
-        official_test=test,
-        skipped=(*folder.skipped, *bad),
-        notes=tuple(notes),
-    )
+    schema = ImageSchema(inputs.shape[1], height, width)
+    return folder_dataset(root, schema, inputs, kept, [*folder.skipped, *bad], notes)
 
 
 def read_images_like(

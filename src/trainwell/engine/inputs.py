@@ -88,11 +88,6 @@ def shared_layers(fold: nn.Sequential) -> int:
     return 0
 
 
-def first_layers(fold: nn.Sequential, count: int) -> nn.Sequential:
-    """A view of the first layers."""
-    return nn.Sequential(*list(fold)[:count])
-
-
 class FoldInputs:
     """Examples of F folds, ready to be gathered for K members at once."""
 
@@ -106,14 +101,14 @@ class FoldInputs:
         self.layers = list(folds)  # the whole pre-processing of each fold, for the saved model
         self.examples = len(inputs)
         self.raw = torch.from_numpy(inputs)
-        shared = [shared_layers(fold) for fold in folds]
-        if shared[0] and self._spectrogram_bytes(folds[0]) <= KEEP_SPECTROGRAMS:
-            # Spectrograms are the same for every fold and epoch: computed once.
-            with torch.no_grad():
-                front = first_layers(folds[0], shared[0])
-                chunks = torch.split(self.raw, CHUNK)
-                self.raw = torch.cat([front(chunk) for chunk in chunks])
-            folds = [nn.Sequential(*list(fold)[shared[0] :]) for fold in folds]
+        shared = shared_layers(folds[0])
+        front = nn.Sequential(*list(folds[0])[:shared])
+        with torch.no_grad():
+            one = front(self.raw[:1])
+            if shared and len(inputs) * one.numel() * one.element_size() <= KEEP_SPECTROGRAMS:
+                # Spectrograms are the same for every fold and epoch: computed once.
+                self.raw = torch.cat([front(chunk) for chunk in torch.split(self.raw, CHUNK)])
+                folds = [nn.Sequential(*list(fold)[shared:]) for fold in folds]
         # Copies: the caller's layers stay where they are (on the CPU), for the saved model.
         self.folds = [copy.deepcopy(fold).to(device) for fold in folds]
         with torch.no_grad():
@@ -121,11 +116,6 @@ class FoldInputs:
         self.shape = tuple(probe[0].shape[1:])
         size = self.examples * probe[0].numel() * 4 * len(folds)
         self.bank = self._preprocessed(device) if size <= KEEP_BYTES else None
-
-    def _spectrogram_bytes(self, fold: nn.Sequential) -> int:
-        with torch.no_grad():
-            one: Tensor = first_layers(fold, shared_layers(fold))(self.raw[:1])
-        return self.examples * one.numel() * one.element_size()
 
     def _preprocessed(self, device: torch.device) -> Tensor:
         """All examples of all folds (F·N, ...), float32."""
