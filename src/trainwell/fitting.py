@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,13 +134,12 @@ def fit(
         "jobs": jobs,
     }
     command = command or _as_call(source, given)
-    threads = torch.get_num_threads()
     share = float(test) if isinstance(test, int | float) else TEST_SHARE
     test_file = None if isinstance(test, int | float) else test
     chosen = Options(
         out, budget, seed, folds, seeds, recipe, settings or {}, ensemble, share, jobs, command
     )
-    with Progress(quiet=quiet) as progress:
+    with _same_threads(), Progress(quiet=quiet) as progress:
         check_options(chosen)
         progress.stage("reading the data")
         data = read(
@@ -160,8 +160,16 @@ def fit(
         except Exception as error:
             error.run_folder = folder  # type: ignore[attr-defined]  # where log.txt is
             raise
-        finally:
-            torch.set_num_threads(threads)  # as the caller had it
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """A fit chooses torch's threads; afterwards they are as the caller had them."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _as_call(source: Any, given: Mapping[str, Any]) -> str:
