@@ -71,10 +71,11 @@ def test_every_mistake_at_once() -> None:
         "opt: Adam: beta2 must be a number, got 'x'",
         "opt: Adam: eps must be > 0, got 0.0",
     ]
+    names = "L1, L2, MaxNorm, Dropout, LabelSmoothing"
     _, mistakes = parse("L2(-1), Drop(), Dropout(1)", REGULARIZE, "r")
     assert mistakes == [
         "r[0]: L2: strength must be ≥ 0, got -1.0",
-        'r[1]: no "Drop". Did you mean "Dropout"? Choices: L2, Dropout.',
+        f'r[1]: no "Drop". Did you mean "Dropout"? Choices: {names}.',
         "r[2]: Dropout: drop must be ≥ 0 and < 1, got 1.0",
     ]
     with pytest.raises(RecipeError) as caught:

@@ -23,12 +23,13 @@ from trainwell.recipe import (
     starting_recipe,
     to_toml,
 )
+from trainwell.techniques.augment.tables import Jitter
 from trainwell.techniques.losses import CrossEntropy
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Linear, Mlp
 from trainwell.techniques.optim.first_order import Momentum
 from trainwell.techniques.preprocess import LogMel, Raw, Standardize
-from trainwell.techniques.regularize import L2, Dropout
+from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
 from trainwell.techniques.schedules import StepDecay
 
 TABLE = TableSchema((Column("a", "number"), Column("b", "category", ("x", "y"))), "label")
@@ -155,6 +156,19 @@ def test_settings() -> None:
             [
                 "preprocess: LogMel must come first; it reads the waveform",
                 "regularize: L2 is given twice",
+            ],
+        ),
+        (
+            Recipe(
+                augment=(Jitter(0.1), Jitter(0.2)),
+                regularize=(MaxNorm(), L1(), LabelSmoothing(), L1(), MaxNorm(), LabelSmoothing()),
+            ),
+            TABLE,
+            [
+                "augment: Jitter is given twice",
+                "regularize: MaxNorm is given twice",
+                "regularize: L1 is given twice",
+                "regularize: LabelSmoothing is given twice",
             ],
         ),
     ],

@@ -10,6 +10,8 @@ from typing import Any
 from trainwell.callstring import members
 from trainwell.errors import UserError, did_you_mean
 from trainwell.recipe import Model
+from trainwell.techniques.augment import Augment
+from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
 from trainwell.techniques.optim.first_order import Optimizer
@@ -17,8 +19,10 @@ from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
 
-# Families in the order of the lecture; the name is the recipe's field.
+# Families in the order of the lecture; the name is the recipe's field. Each is a class or a union
+# of classes; that a field may also be None (balance) stands in the recipe.
 FAMILIES: dict[str, Any] = {
+    "augment": Augment,
     "preprocess": Preprocess,
     "init": Init,
     "model": Model,
@@ -26,6 +30,7 @@ FAMILIES: dict[str, Any] = {
     "schedule": Schedule,
     "optimizer": Optimizer,
     "loss": Loss,
+    "balance": Balance,
 }
 
 

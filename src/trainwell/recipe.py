@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -21,13 +21,22 @@ from annotated_types import Ge, Gt
 from trainwell.callstring import check_fields, conform, parse
 from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
 from trainwell.errors import RecipeError, did_you_mean
+from trainwell.techniques.augment import Augment
+from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Linear, Mlp
 from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
-from trainwell.techniques.regularize import L2, Dropout, Regularizer
+from trainwell.techniques.regularize import (
+    L1,
+    L2,
+    Dropout,
+    LabelSmoothing,
+    MaxNorm,
+    Regularizer,
+)
 from trainwell.techniques.schedules import Cosine, Schedule
 
 Model = Linear | Mlp | Cnn
@@ -47,7 +56,9 @@ class Recipe:
     model: Model = Mlp()
     init: Init = He()
     preprocess: tuple[Preprocess, ...] = (Standardize(),)
+    augment: tuple[Augment, ...] = ()
     loss: Loss = CrossEntropy()
+    balance: Balance | None = None
     regularize: tuple[Regularizer, ...] = (L2(1e-4), Dropout(0.2))
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine(warmup=0.05)
@@ -63,6 +74,27 @@ class Recipe:
     def dropout(self) -> float:
         """Share of hidden units dropped; 0 without Dropout."""
         return max((r.drop for r in self.regularize if isinstance(r, Dropout)), default=0.0)
+
+    @property
+    def l1(self) -> float:
+        """Strength of L1; 0 without."""
+        return sum((r.strength for r in self.regularize if isinstance(r, L1)), 0.0)
+
+    @property
+    def l2(self) -> float:
+        """Strength of L2; 0 without."""
+        return sum((r.strength for r in self.regularize if isinstance(r, L2)), 0.0)
+
+    @property
+    def max_norm(self) -> float:
+        """Largest norm of the weights into one unit; infinite without MaxNorm."""
+        return min((r.limit for r in self.regularize if isinstance(r, MaxNorm)), default=math.inf)
+
+    @property
+    def smoothing(self) -> float:
+        """Share of the label spread over all classes; 0 without LabelSmoothing."""
+        found = (r.amount for r in self.regularize if isinstance(r, LabelSmoothing))
+        return max(found, default=0.0)
 
     @property
     def digest(self) -> str:
@@ -171,13 +203,16 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
     if isinstance(recipe.model, Cnn) and not pictures:
         need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"
         mistakes.append(f"model: Cnn needs {need}, the data are {schema.kind}; use Mlp or Linear")
-    mistakes += [
-        f"regularize: {kind.__name__} is given twice"
-        for kind in (L2, Dropout)
-        if sum(isinstance(r, kind) for r in recipe.regularize) > 1
-    ]
+    mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
     if mistakes:
         raise RecipeError("recipe", mistakes)
+
+
+def _twice(field: str, techniques: Sequence[object]) -> list[str]:
+    """A mistake for every kind of technique that a field names more than once."""
+    kinds = [type(t) for t in techniques]
+    again = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1]
+    return [f"{field}: {kind.__name__} is given twice" for kind in again]
 
 
 def starting_recipe(schema: Schema, rows: int) -> Recipe:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from trainwell.callstring import members
 from trainwell.recipe import Model
+from trainwell.techniques.augment import Augment
+from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
 from trainwell.techniques.optim.first_order import Optimizer
@@ -18,6 +20,8 @@ from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
 
 FAMILIES = {
+    "augment": Augment,
+    "balance": Balance,
     "init": Init,
     "loss": Loss,
     "model": Model,

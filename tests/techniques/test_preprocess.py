@@ -126,7 +126,7 @@ LEVELS, INDICATED = ((), (0, 1, 2), (), (0, 1)), (2,)
 
 
 def test_table_by_hand() -> None:
-    encoder = TableEncoder.fit(TABLE, LEVELS, INDICATED)
+    encoder = TableEncoder.fit(TABLE.T, LEVELS, INDICATED)
     # number, number (missing: median 20), indicator, levels 0, 1, 2, levels 0, 1.
     # Level 1 of the first category has one row, level 0 of the second two: too rare.
     assert encoder(TABLE).tolist() == [
@@ -141,16 +141,16 @@ def test_table_by_hand() -> None:
 
 
 def test_new_rows_with_missing_cells_everywhere() -> None:
-    encoder = TableEncoder.fit(TABLE, LEVELS, INDICATED)
+    encoder = TableEncoder.fit(TABLE.T, LEVELS, INDICATED)
     assert encoder(torch.full((1, 4), NAN)).tolist() == [[4, 20, 1, 0, 0, 0, 0, 0]]
     # A level never seen in training rows is all zeros, like a missing one.
-    unseen = TableEncoder.fit(TABLE[:4], LEVELS, INDICATED)
+    unseen = TableEncoder.fit(TABLE[:4].T, LEVELS, INDICATED)
     assert unseen(torch.tensor([[0.0, 2, 0, 0]])).tolist() == [[0, 0, 0, 0, 0, 0, 0, 0]]
 
 
 def test_one_width_for_all_folds() -> None:
     widths = {
-        TableEncoder.fit(TABLE[rows], LEVELS, INDICATED)(TABLE).shape
+        TableEncoder.fit(TABLE[rows].T, LEVELS, INDICATED)(TABLE).shape
         for rows in ([0], [0, 1, 2], [3, 4], list(range(7)))
     }
     assert widths == {(7, 8)}
@@ -159,18 +159,18 @@ def test_one_width_for_all_folds() -> None:
 def test_levels_exactly_as_rare_as_allowed() -> None:
     table = torch.tensor([[0.0]] * 3 + [[1.0]] * 2)
     assert TableEncoder.RARE == 3
-    encoded = TableEncoder.fit(table, ((0, 1),), ())(table)
+    encoded = TableEncoder.fit(table.T, ((0, 1),), ())(table)
     assert encoded.tolist() == [[1.0, 0.0]] * 3 + [[0.0, 0.0]] * 2
 
 
 def test_a_column_of_nothing_is_zero() -> None:
     table = torch.tensor([[NAN, 1.0], [NAN, 2.0]])
-    assert TableEncoder.fit(table, ((), ()), (0,))(table).tolist() == [[0, 1, 1], [0, 2, 1]]
+    assert TableEncoder.fit(table.T, ((), ()), (0,))(table).tolist() == [[0, 1, 1], [0, 2, 1]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tables_keep_their_precision(dtype: torch.dtype) -> None:
-    encoder = TableEncoder.fit(TABLE.to(dtype), LEVELS, INDICATED)
+    encoder = TableEncoder.fit(TABLE.to(dtype).T, LEVELS, INDICATED)
     assert encoder(TABLE.to(dtype)).dtype == dtype
 
 
@@ -255,7 +255,7 @@ def test_shapes_of_spectrograms(samples: int) -> None:
         (nn.Identity(), made(2, 3)),
         (Standardize().fit([made(9, 3)]), made(2, 3)),
         (LogMel(bands=8, window=0.02, hop=0.005, low=100.0, range_db=60.0).layer(RATE), tone(300)),
-        (TableEncoder.fit(TABLE, LEVELS, INDICATED), TABLE),
+        (TableEncoder.fit(TABLE.T, LEVELS, INDICATED), TABLE),
     ],
     ids=lambda v: type(v).__name__,
 )

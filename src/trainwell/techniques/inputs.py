@@ -34,8 +34,8 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (B, ...) to the same."""
-        scaled: Tensor = (x - self.mean) * self.factor
-        return scaled.float().clamp(-self.LIMIT, self.LIMIT)
+        scaled = (x - self.mean).mul_(self.factor)  # one copy of the batch, not three
+        return scaled.float().clamp_(-self.LIMIT, self.LIMIT)
 
 
 class Bytes(nn.Module):
@@ -43,7 +43,7 @@ class Bytes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (B, C, H, W) to the same."""
-        return x.float().div(255.0)
+        return x.div(255.0)
 
 
 class Pcm(nn.Module):
@@ -51,7 +51,7 @@ class Pcm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (B, T) to the same."""
-        return x.float().div(32768.0)
+        return x.div(32768.0)
 
 
 class TableEncoder(nn.Module):
@@ -92,27 +92,30 @@ class TableEncoder(nn.Module):
 
     @classmethod
     def fit(
-        cls, x: Tensor, levels: Sequence[Sequence[int]], indicated: Iterable[int]
+        cls, columns: Iterable[Tensor], levels: Sequence[Sequence[int]], indicated: Iterable[int]
     ) -> TableEncoder:
-        """From training rows (N, D), the codes of each column that are kept (none: a number), and
-        the columns that get an indicator."""
+        """From the columns (N,) of the training rows one after another, the codes of each that are
+        kept (none: a number), and the columns that get an indicator."""
         numbers = [j for j, codes in enumerate(levels) if not codes]
-        known = [x[~x[:, j].isnan(), j] for j in numbers]
-        medians = [k.median().item() if len(k) else 0.0 for k in known]
         categories = [j for j, codes in enumerate(levels) if codes]
         most = max([0, *(max(codes) for codes in levels if codes)])
         positions = torch.full((len(categories), most + 1), UNSEEN)
-        start = 0
-        for row, j in enumerate(categories):
-            codes = x[~x[:, j].isnan(), j].long()
-            counts = torch.bincount(codes, minlength=most + 1)
-            for code in levels[j]:
+        medians: list[float] = []
+        row, start, dtype = 0, 0, torch.float32
+        for column, kept in zip(columns, levels, strict=True):
+            known, dtype = column[~column.isnan()], column.dtype
+            if not kept:
+                medians.append(known.median().item() if len(known) else 0.0)
+                continue
+            counts = torch.bincount(known.long(), minlength=most + 1)
+            for code in kept:
                 if counts[code] >= cls.RARE:
                     positions[row, code] = start
                 start += 1
+            row += 1
         return cls(
             torch.tensor(numbers, dtype=torch.long),
-            torch.tensor(medians, dtype=x.dtype),
+            torch.tensor(medians, dtype=dtype),
             torch.tensor(list(indicated), dtype=torch.long),
             torch.tensor(categories, dtype=torch.long),
             positions,

@@ -1,6 +1,7 @@
 """Regularisation: global, not per layer, and never on biases or batch-norm parameters.
 
-Slides: "Regularization", "Dropout". L2 acts on the gradient, dropout inside the network.
+Slides: "Regularization", "Dropout". L1 and L2 act on the gradient, max norm on the weights after
+the update, dropout inside the network, label smoothing in the loss.
 """
 
 from __future__ import annotations
@@ -8,12 +9,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Lt
 
 from trainwell.callstring import check_fields
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class L1:
+    """Pull every weight towards zero by the same amount, whatever its size (Lasso).
+
+    Equation: loss + λ Σ |w|, hence gradient + λ sign(w), with λ = strength. Small weights end at
+    zero or move around it, large ones stay: few inputs are used. Biases and norm parameters are
+    left alone. Default 1e-5: mild, since the pull does not fade; 1e-4 for a few hundred examples.
+    Source: slide "Regularization" (L1 norm, Lasso); CS231n notes, part 2.
+
+    >>> import torch
+    >>> grad = torch.zeros(3)
+    >>> L1.add_gradient(0.1, torch.tensor([3.0, -2.0, 3.0]), grad, torch.tensor([1.0, 1.0, 0.0]))
+    >>> grad  # the third entry is a bias
+    tensor([ 0.1000, -0.1000,  0.0000])
+    """
+
+    strength: Annotated[float, Ge(0)] = 1e-5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @staticmethod
+    def add_gradient(
+        strength: float | Tensor, theta: Tensor, grad: Tensor, weights: Tensor
+    ) -> None:
+        """Add λ sign(θ) to `grad` in place, where `weights` is 1 (weights) and not 0 (others).
+
+        Shapes: θ and grad (K, P), weights (P,), strength a number or (K, 1) for K members.
+        """
+        L2.add_gradient(strength, theta.sign(), grad, weights)
 
 
 @dataclass(frozen=True)
@@ -52,6 +85,42 @@ class L2:
 
 
 @dataclass(frozen=True)
+class MaxNorm:
+    """Hold the incoming weights of every unit within a ball.
+
+    Equation: after each update w ← w · min(1, c / ‖w‖), with w all weights that enter one unit
+    (for a convolution: one output channel) and c = limit. Unlike L2 it does nothing until a unit
+    grows large, so high learning rates cannot blow up the weights. Default c = 3; usual are 3 to
+    4 for wide layers with dropout, about 1 before anything happens in small nets.
+    Source: slide "Regularization"; CS231n notes, part 2; Srivastava et al. 2014.
+
+    >>> import torch
+    >>> weight = torch.tensor([[[3.0, 4.0], [0.3, 0.4]]])  # one member, two units, two inputs
+    >>> MaxNorm.project(1.0, weight)
+    >>> weight
+    tensor([[[0.6000, 0.8000],
+             [0.3000, 0.4000]]])
+    """
+
+    limit: Annotated[float, Gt(0)] = 3.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @staticmethod
+    def project(limit: float | Tensor, weight: Tensor) -> None:
+        """Shrink, in place, the units whose norm is above the limit; the others keep their bits.
+
+        Shapes: weight (K, out, in, ...); limit a number or (K,), infinite where a member has none.
+        """
+        from torch import linalg, where
+
+        norm = linalg.vector_norm(weight, dim=tuple(range(2, weight.dim())), keepdim=True)
+        most = limit if isinstance(limit, float) else limit.view(-1, *[1] * (weight.dim() - 1))
+        weight.mul_(where(norm > most, most / norm, 1.0))
+
+
+@dataclass(frozen=True)
 class Dropout:
     """Drop hidden units at random while training, each with probability `drop`.
 
@@ -71,4 +140,24 @@ class Dropout:
         check_fields(self)
 
 
-Regularizer = L2 | Dropout
+@dataclass(frozen=True)
+class LabelSmoothing:
+    """Train towards labels that are a little unsure.
+
+    Equation: the target becomes (1 - s) · true class + s / C · every class, with s = amount and C
+    classes. Outputs need not grow without end to reach it; probabilities are less extreme and
+    often better calibrated after noisy labels, but log loss can become worse on clean ones. Only
+    training uses it; reported losses are without. Default 0.1, the usual number.
+    Source: slide "Regularization" (its further kinds); Szegedy et al. 2016.
+
+    >>> LabelSmoothing(amount=0.1)
+    LabelSmoothing(amount=0.1)
+    """
+
+    amount: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+Regularizer = L1 | L2 | MaxNorm | Dropout | LabelSmoothing
