@@ -15,7 +15,8 @@ import torch
 from helpers.data import clips, fold_inputs, pictures, table
 from trainwell import model as models
 from trainwell.data.dataset import Dataset
-from trainwell.engine.population import Member, Population
+from trainwell.engine.members import Examples, Member
+from trainwell.engine.population import Population
 from trainwell.engine.train import train
 from trainwell.errors import UserError
 from trainwell.files import write_whole
@@ -49,7 +50,8 @@ def made(data: Dataset, recipe: Recipe) -> Model:
     inputs = fold_inputs(data, recipe, rows)
     members = [Member(recipe, f, rows[f], rows[1 - f], seed) for seed in (1, 2) for f in (0, 1)]
     labels = torch.from_numpy(data.labels)
-    people = Population(members, inputs, labels, len(data.classes), torch.device("cpu"))
+    shared = Examples(inputs, labels, len(data.classes), torch.device("cpu"))
+    people = Population(members, shared)
     for _ in train(people):
         pass
     return assemble(data.schema, data.classes, inputs.layers, people.trained)

@@ -14,8 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from trainwell.data.bulk import release
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import sample_rows
+from trainwell.engine.inputs import examples_at_once, take
 from trainwell.seeding import stream_seed
 
 LINEAR_ROWS, TREE_ROWS = 10_000, 20_000  # training rows, at most: yardsticks should take seconds
@@ -78,7 +80,8 @@ def _linear(
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
     says = "multinomial logistic regression on the same inputs" + _of(len(train), rows)
-    chunks = [score[i : i + CHUNK] for i in range(0, len(score), CHUNK)]
+    step = examples_at_once(data.inputs)
+    chunks = [score[i : i + step] for i in range(0, len(score), step)]
     found = np.concatenate([model.predict_proba(_features(data, fold, c)) for c in chunks])
     return Baseline("linear", says, _spread(found, model.classes_, len(data.classes)))
 
@@ -98,18 +101,24 @@ def _boosted_tree(
     )
     model.fit(data.inputs[train], data.labels[train])
     says = "gradient-boosted trees, scikit-learn's defaults" + _of(len(train), rows)
-    found = model.predict_proba(data.inputs[score])
+    chunks = [score[i : i + CHUNK] for i in range(0, len(score), CHUNK)]
+    found = np.concatenate([model.predict_proba(data.inputs[c]) for c in chunks])
     return Baseline("boosted tree", says, _spread(found, model.classes_, len(data.classes)))
 
 
 def _features(data: Dataset, fold: nn.Sequential, rows: IntArray) -> npt.NDArray[np.float32]:
     """Inputs (n, D) as the network sees them, flattened."""
-    parts = []
+    features: npt.NDArray[np.float32] | None = None
+    step = examples_at_once(data.inputs)
     with torch.inference_mode():
-        for start in range(0, len(rows), CHUNK):
-            chunk = fold(torch.from_numpy(data.inputs[rows[start : start + CHUNK]]))
-            parts.append(chunk.flatten(1).numpy())
-    return np.concatenate(parts)
+        for start in range(0, len(rows), step):
+            found = fold(take(data.inputs, rows[start : start + step])).flatten(1).numpy()
+            if features is None:
+                features = np.empty((len(rows), found.shape[1]), found.dtype)
+            features[start : start + len(found)] = found
+            release(data.inputs)
+    assert features is not None, "no rows"
+    return features
 
 
 def _spread(found: Floats, present: Sequence[int], classes: int) -> Floats:

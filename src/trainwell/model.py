@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from trainwell.data.dataset import Schema, schema_from_json, schema_to_json
-from trainwell.engine.population import Trained
+from trainwell.data.bulk import release
+from trainwell.data.dataset import IntArray, Schema, schema_from_json, schema_to_json
+from trainwell.engine.inputs import examples_at_once, take
+from trainwell.engine.members import Trained
 from trainwell.engine.stack import layout, named_rows
 from trainwell.errors import RecipeError, UserError
 from trainwell.files import write_whole
@@ -51,24 +53,50 @@ class Model:
     folds: tuple[nn.Sequential, ...]  # pre-processing
     parts: tuple[Part, ...]
 
-    def member_probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Probabilities (M, N, C) of every network for raw inputs (N, *schema.shape)."""
-        out = np.empty((len(self.parts), len(inputs), len(self.classes)))
-        with torch.inference_mode():
-            for start in range(0, len(inputs), CHUNK):
-                raw = torch.from_numpy(np.ascontiguousarray(inputs[start : start + CHUNK]))
-                ready = {p.fold: self.folds[p.fold](raw) for p in self.parts}
-                for m, part in enumerate(self.parts):
-                    logits = part.network(ready[part.fold]).double()
-                    out[m, start : start + CHUNK] = logits.softmax(dim=1).numpy()
+    def member_probabilities(
+        self, inputs: npt.NDArray[Any], rows: IntArray | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities (M, n, C) of every network for raw inputs (N, *schema.shape).
+
+        rows: the n rows that are wanted; None: all.
+        """
+        count = len(inputs) if rows is None else len(rows)
+        out = np.empty((len(self.parts), count, len(self.classes)))
+        for start, stop, each in self._by_chunks(inputs, rows, count):
+            for m, found in enumerate(each):
+                out[m, start:stop] = found
         return out
 
-    def probabilities(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Probabilities (N, C): the mean over the networks."""
-        total = np.zeros((len(inputs), len(self.classes)))
-        for number in range(len(self.parts)):
-            total += self.only([number]).member_probabilities(inputs)[0]
+    def probabilities(
+        self, inputs: npt.NDArray[Any], rows: IntArray | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Probabilities (n, C): the mean over the networks; arguments as above."""
+        count = len(inputs) if rows is None else len(rows)
+        total = np.zeros((count, len(self.classes)))
+        for start, stop, each in self._by_chunks(inputs, rows, count):
+            for found in each:
+                total[start:stop] += found
         return total / len(self.parts)
+
+    def _by_chunks(
+        self, inputs: npt.NDArray[Any], rows: IntArray | None, count: int
+    ) -> Iterator[tuple[int, int, Iterator[npt.NDArray[np.float64]]]]:
+        """Where each chunk starts and stops, and its probabilities by one network after another."""
+        step = min(CHUNK, examples_at_once(inputs))
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            raw = take(inputs, slice(start, stop) if rows is None else rows[start:stop])
+            yield start, stop, self._each(raw)
+            release(inputs)
+
+    @torch.inference_mode()
+    def _each(self, raw: Tensor) -> Iterator[npt.NDArray[np.float64]]:
+        """Probabilities (b, C) of a batch by every network in turn."""
+        ready: dict[int, Tensor] = {}
+        for part in self.parts:
+            if part.fold not in ready:
+                ready[part.fold] = self.folds[part.fold](raw)
+            yield part.network(ready[part.fold]).double().softmax(dim=1).numpy()
 
     def only(self, parts: Sequence[int]) -> Model:
         """The same model with some of its networks."""

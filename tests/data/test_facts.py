@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trainwell.data.dataset import AudioSchema, Column, Dataset, ImageSchema, TableSchema
-from trainwell.data.facts import facts, row_keys
+from trainwell.data.facts import facts
+from trainwell.data.keys import row_keys
 
 tables = hnp.arrays(
     st.sampled_from([np.float32, np.float64]),

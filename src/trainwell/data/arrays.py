@@ -1,9 +1,7 @@
-"""NumPy arrays and .npz files."""
+"""NumPy arrays, .npz files and folders of .npy files."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.data.bulk import Store, chunks, converted, is_mapped, joined
 from trainwell.data.clips import stack_clips
 from trainwell.data.dataset import (
     AudioSchema,
@@ -20,52 +19,35 @@ from trainwell.data.dataset import (
     IntArray,
     Kind,
     NewData,
+    Numbered,
     Schema,
     TableSchema,
 )
+from trainwell.data.npyfile import load_arrays
 from trainwell.data.table import narrowed, precision_of, with_precision
 from trainwell.data.target import class_order, encode_labels
 from trainwell.errors import DataError
 
 Array = npt.NDArray[Any]
-# What damaged files make numpy and zipfile raise (RuntimeError: encrypted, or unknown packing).
-_DAMAGED = (
-    *(OSError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 _KEYS_TODO = (
     "Save the arrays as X and y (and groups, if there are any), or as x_train, y_train, x_test "
     "and y_test."
 )
 
 
-def load_npz(path: Path) -> dict[str, Array]:
-    """The arrays of an .npz or .npy file, keys in lower case; objects are never unpickled.
+def read_npz(
+    path: Path,
+    *,
+    kind: Kind | None = None,
+    rate: int | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """A labelled .npz file, or a folder of .npy files: X and y, or x_train, y_train, x_test,
+    y_test; groups and rate too.
 
-    Raises DataError for a damaged file and for arrays of objects.
+    limit: bytes from which arrays are mapped instead of held in memory (None: chosen).
     """
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"x": loaded}
-            return {key.lower(): loaded[key] for key in loaded.files}
-    except _DAMAGED as error:
-        if "allow_pickle" in str(error) or "pickled" in str(error):
-            raise DataError(
-                path.name,
-                "expected arrays of numbers or words, got an array of Python objects, which is "
-                "not read: it could run any program",
-                "Save it again with dtype float, int or str.",
-            ) from error
-        raise DataError(
-            path.name, f"cannot be read as .npz ({error})", "Write the file again."
-        ) from error
-
-
-def read_npz(path: Path, *, kind: Kind | None = None, rate: int | None = None) -> Dataset:
-    """A labelled .npz file: X and y, or x_train, y_train, x_test, y_test; groups and rate too."""
-    arrays = load_npz(path)
+    arrays = load_arrays(path, limit)
     rate = int(arrays["rate"]) if rate is None and "rate" in arrays else rate
     groups = arrays.get("groups")
     if {"x_train", "y_train"} <= arrays.keys():
@@ -73,11 +55,13 @@ def read_npz(path: Path, *, kind: Kind | None = None, rate: int | None = None) -
         if {"x_test", "y_test"} <= arrays.keys():
             _same_form(path.name, inputs, arrays["x_test"])
             test = np.arange(len(inputs) + len(arrays["x_test"])) >= len(inputs)
-            inputs = np.concatenate([inputs, arrays["x_test"]])
+            inputs = joined([inputs, arrays["x_test"]], limit)
             labels = np.concatenate([labels, arrays["y_test"]])
-        return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate, test=test)
+        return read_arrays(
+            inputs, labels, groups, path.name, kind=kind, rate=rate, test=test, limit=limit
+        )
     inputs, labels = _two_arrays(path.name, arrays)
-    return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate)
+    return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate, limit=limit)
 
 
 def _same_form(name: str, train: Array, test: Array) -> None:
@@ -116,15 +100,17 @@ def read_arrays(
     kind: Kind | None = None,
     rate: int | None = None,
     test: npt.NDArray[np.bool_] | None = None,
+    limit: int | None = None,
 ) -> Dataset:
     """Labelled arrays. inputs: (N, D) numbers; (N, H, W), (N, C, H, W) or (N, H, W, C) uint8;
     or waveforms (N, T) with kind="audio" and their rate. labels, groups: (N,).
+    limit: bytes up to which inputs that have to be converted are held in memory (None: chosen).
 
     Raises DataError for shapes or types that are none of these, and for arrays of objects.
     """
     import pandas as pd
 
-    checked, schema = _understand(inputs, name, kind, rate)
+    checked, schema = _understand(inputs, name, kind, rate, limit)
     targets = _column(labels, f"{name}, labels", len(checked))
     numbers, classes = encode_labels(
         pd.Series(targets), "labels", name, lambda row: f"{name}, row {row}"
@@ -142,7 +128,7 @@ def read_arrays(
         inputs=checked,
         labels=numbers,
         classes=classes,
-        names=tuple(f"row {row}" for row in range(len(checked))),
+        names=Numbered("row", len(checked)),
         groups=members,
         group_names=member_names,
         official_test=test,
@@ -161,7 +147,7 @@ def read_arrays_like(
     rate = schema.rate if schema.kind == "audio" else None
     checked, own = _understand(inputs, name, schema.kind, rate)
     notes: tuple[str, ...] = ()
-    if schema.kind == "audio":
+    if schema.kind == "audio" and own.shape != schema.shape:
         checked, notes = stack_clips(list(checked), schema.rate, schema.samples)
     elif own.shape != schema.shape:
         raise DataError(
@@ -177,7 +163,7 @@ def read_arrays_like(
         words = _column(labels, f"{name}, labels", len(checked)).tolist()
         texts = [str(int(w)) if isinstance(w, float) and w.is_integer() else str(w) for w in words]
         known = tuple("" if text.lower() in MISSING else text for text in texts)
-    names = tuple(f"row {row}" for row in range(len(checked)))
+    names = Numbered("row", len(checked))
     members = None if groups is None else _group_words(groups, name, len(checked))
     return NewData(checked, names, labels=known, notes=notes, groups=members)
 
@@ -205,7 +191,7 @@ def _column(values: Any, where: str, rows: int) -> Array:
 
 
 def _understand(
-    values: Any, name: str, kind: Kind | None, rate: int | None
+    values: Any, name: str, kind: Kind | None, rate: int | None, limit: int | None = None
 ) -> tuple[Array, Schema]:
     """The inputs as the layer below takes them, and their schema."""
     inputs = np.asarray(values)
@@ -220,7 +206,9 @@ def _understand(
     if not inputs.size:
         raise DataError(name, f"expected rows of data, got the shape {inputs.shape}", "Add rows.")
     if inputs.ndim == 2:
-        return _as_audio(inputs, name, rate) if kind == "audio" else _as_table(inputs, name)
+        if kind == "audio":
+            return _as_audio(inputs, name, rate, limit)
+        return _as_table(inputs, name, limit)
     if kind not in (None, "images"):
         raise DataError(
             name,
@@ -230,41 +218,50 @@ def _understand(
     return _as_images(inputs, name)
 
 
-def _as_table(inputs: Array, name: str) -> tuple[Array, Schema]:
-    if inputs.dtype.kind == "f" and np.isinf(inputs).any():
-        row, column = np.argwhere(np.isinf(inputs))[0]
-        raise DataError(
-            f"{name}, row {row}, column x{column}",
-            f"expected a finite number, got {inputs[row, column]}",
-            "Correct it, or put NaN if the value is not known.",
-        )
+def _as_table(inputs: Array, name: str, limit: int | None) -> tuple[Array, Schema]:
+    start = 0
+    for chunk in chunks(inputs):
+        if chunk.dtype.kind == "f" and np.isinf(chunk).any():
+            row, column = np.argwhere(np.isinf(chunk))[0]
+            raise DataError(
+                f"{name}, row {start + row}, column x{column}",
+                f"expected a finite number, got {chunk[row, column]}",
+                "Correct it, or put NaN if the value is not known.",
+            )
+        start += len(chunk)
     columns = tuple(Column(f"x{j}", "number") for j in range(inputs.shape[1]))
     if inputs.dtype.kind == "f" and inputs.dtype.itemsize < 4:
-        return inputs.astype(np.float32), TableSchema(columns, "y")
-    taken = narrowed(inputs)
+        return converted(inputs, np.float32, limit), TableSchema(columns, "y")
+    taken = narrowed(inputs, limit)
     return taken, TableSchema(columns, "y", precision=precision_of(taken))
 
 
-def _as_audio(inputs: Array, name: str, rate: int | None) -> tuple[Array, Schema]:
+def _as_audio(
+    inputs: Array, name: str, rate: int | None, limit: int | None
+) -> tuple[Array, Schema]:
     if rate is None:
         raise DataError(
             name,
             "expected the sample rate of the waveforms, got none",
             'Give it as rate=..., or save it in the .npz file as "rate".',
         )
-    if inputs.dtype.kind == "f":
-        if not np.isfinite(inputs).all() or np.abs(inputs).max() > 1:
+    if inputs.dtype.kind != "f" and inputs.dtype != np.int16:
+        raise DataError(
+            name, f"expected waveforms in int16 or float, got {inputs.dtype}", "Convert them."
+        )
+    schema = AudioSchema(rate, inputs.shape[1])
+    if inputs.dtype == np.int16:
+        return inputs, schema
+    clips = Store(inputs.shape[1:], np.int16, len(inputs), limit)
+    for chunk in chunks(inputs):
+        if not np.isfinite(chunk).all() or np.abs(chunk).max() > 1:
             raise DataError(
                 name,
                 "expected waveforms between -1 and 1, got other values",
                 "Divide them by the largest, or give int16.",
             )
-        inputs = np.clip(np.round(inputs * 32768.0), -32768, 32767)
-    elif inputs.dtype != np.int16:
-        raise DataError(
-            name, f"expected waveforms in int16 or float, got {inputs.dtype}", "Convert them."
-        )
-    return inputs.astype(np.int16), AudioSchema(rate, inputs.shape[1])
+        clips.append(np.clip(np.round(chunk * 32768.0), -32768, 32767).astype(np.int16))
+    return clips.array(), schema
 
 
 def _as_images(inputs: Array, name: str) -> tuple[Array, Schema]:
@@ -287,4 +284,6 @@ def _as_images(inputs: Array, name: str) -> tuple[Array, Schema]:
             "Give (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3.",
         )
     channels, height, width = inputs.shape[1:]
-    return np.ascontiguousarray(inputs), ImageSchema(channels, height, width)
+    if not is_mapped(inputs):  # what does not fit into memory is put in order batch by batch
+        inputs = np.ascontiguousarray(inputs)
+    return inputs, ImageSchema(channels, height, width)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from trainwell.data.bulk import Store, keep_limit
 from trainwell.data.clips import Int16Array, stack_clips
 from trainwell.data.dataset import AudioSchema, Dataset, NewData, Skipped
 from trainwell.data.folders import Example, folder_dataset, nothing_left, scan
@@ -17,19 +19,28 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".oga", ".op
 MAX_RATE = 16000  # samples per second; speech needs no more, and time grows with it
 
 
-def read_audio(root: Path, *, pattern: str | None = None, group: str | None = None) -> Dataset:
+def read_audio(
+    root: Path,
+    *,
+    pattern: str | None = None,
+    group: str | None = None,
+    limit: int | None = None,
+) -> Dataset:
     """The clips of a folder, labelled by folder or file name (see folders.scan).
 
     Inputs are int16 (N, T) at the most common rate, at most MAX_RATE; channels are averaged.
+    limit: bytes up to which they are held in memory, else in a mapped file (None: chosen).
     Raises DataError when no clip can be read or no label can be found.
     """
     folder = scan(root, AUDIO_SUFFIXES, pattern=pattern, group=group, who="speaker")
-    rates = [rate for rate in map(_rate, (e.path for e in folder.examples)) if rate]
+    limit = keep_limit() if limit is None else limit
+    headers = [_header(example.path) for example in folder.examples]
+    rates = [own for own, _ in headers if own]
     rate = common_rate(rates)
-    clips, kept, bad = _load_all(folder.examples, rate)
+    clips, kept, bad = _load_all(folder.examples, rate, _bytes(headers, rate) > limit)
     if not clips:
         raise nothing_left(root, bad, "clips")
-    inputs, cut = stack_clips(clips, rate)
+    inputs, cut = stack_clips(clips, rate, limit=limit)
     notes = [*folder.notes, *cut]
     if any(other != rate for other in rates):
         listed = ", ".join(map(str, sorted(set(rates))))
@@ -46,7 +57,8 @@ def read_audio_like(
     Raises DataError when none can be read.
     """
     examples = [Example(p, n, "") for p, n in zip(paths, names, strict=True)]
-    clips, kept, bad = _load_all(examples, schema.rate)
+    size = _bytes([_header(path) for path in paths], schema.rate)
+    clips, kept, bad = _load_all(examples, schema.rate, size > keep_limit())
     if not clips:
         raise nothing_left(Path(where), bad, "clips")
     inputs, notes = stack_clips(clips, schema.rate, schema.samples)
@@ -65,27 +77,47 @@ def common_rate(rates: Sequence[int]) -> int:
     return min(MAX_RATE, max(counts, key=lambda rate: (counts[rate], rate)))
 
 
-def _rate(path: Path) -> int:
-    """Samples per second as the file's header says, 0 where it cannot be read."""
+def _header(path: Path) -> tuple[int, float]:
+    """Samples per second and length in seconds as a file says; zeros where it cannot be read."""
     import soundfile
 
     try:
-        return int(soundfile.info(str(path)).samplerate)
+        found = soundfile.info(str(path))
+        return int(found.samplerate), float(found.duration)
     except (RuntimeError, OSError):
-        return 0
+        return 0, 0.0
+
+
+def _bytes(headers: Sequence[tuple[int, float]], rate: int) -> int:
+    """What clips with these headers take in int16 at `rate`."""
+    return int(sum(seconds for _, seconds in headers) * rate) * 2
 
 
 def _load_all(
-    examples: Sequence[Example], rate: int
+    examples: Sequence[Example], rate: int, large: bool
 ) -> tuple[list[Int16Array], list[Example], list[Skipped]]:
-    """The clips that can be read, their examples, and the others with the reason."""
-    clips, kept, bad = [], [], []
+    """The clips that can be read, their examples, and the others with the reason.
+
+    large: they do not fit into memory; then they are views of one mapped file.
+    """
+    clips: list[Int16Array] = []
+    kept, bad, ends = [], [], [0]
+    store = Store((), np.int16, 0, limit=-1) if large else None
     for example in examples:
         try:
-            clips.append(load_clip(example.path, rate))
-            kept.append(example)
+            clip = load_clip(example.path, rate)
         except (RuntimeError, OSError, ValueError) as error:
             bad.append(Skipped(example.name, str(error)))
+            continue
+        kept.append(example)
+        ends.append(ends[-1] + len(clip))
+        if store is None:
+            clips.append(clip)
+        else:
+            store.append(clip)
+    if store is not None:
+        samples = store.array()
+        clips = [samples[start:stop] for start, stop in pairwise(ends)]
     return clips, kept, bad
 
 

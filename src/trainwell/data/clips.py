@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.data.bulk import CHUNK_BYTES, Store, release
+
 Int16Array = npt.NDArray[np.int16]
 MAX_SECONDS = 10
 
@@ -39,19 +41,28 @@ def fit_clip(clip: Int16Array, samples: int) -> Int16Array:
 
 
 def stack_clips(
-    clips: Sequence[Int16Array], rate: int, samples: int | None = None
+    clips: Sequence[Int16Array],
+    rate: int,
+    samples: int | None = None,
+    limit: int | None = None,
 ) -> tuple[Int16Array, tuple[str, ...]]:
     """Clips (T_i,) as (N, T), and notes on what was padded or cut.
+
+    limit: bytes up to which the result is held in memory (None: chosen).
 
     >>> stack_clips([np.ones(3, np.int16), np.ones(4, np.int16)], 8000)[0].tolist()
     [[1, 1, 1, 0], [1, 1, 1, 1]]
     """
     lengths = [len(clip) for clip in clips]
     length = samples if samples is not None else common_length(lengths, rate)
-    stacked = np.zeros((len(clips), length), np.int16)
-    for row, clip in zip(stacked, clips, strict=True):
-        fitted = clip if len(clip) <= length else fit_clip(clip, length)
-        row[: len(fitted)] = fitted
+    stacked = Store((length,), np.int16, len(clips), limit)
+    read = 0  # bytes, perhaps of a mapped file
+    for clip in clips:
+        stacked.append(fit_clip(clip, length)[None])
+        read += clip.nbytes
+        if read > CHUNK_BYTES:
+            release(clip)
+            read = 0
     cut, padded = (sum(n > length for n in lengths), sum(n < length for n in lengths))
     notes = []
     if cut:
@@ -64,4 +75,4 @@ def stack_clips(
             f"{padded} of {len(clips)} clips are shorter than {length / rate:.2f} s and end in "
             "added silence."
         )
-    return stacked, tuple(notes)
+    return stacked.array(), tuple(notes)

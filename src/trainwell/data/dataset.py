@@ -5,12 +5,15 @@ Shapes: N examples, D features, C classes (or channels, where said), H × W pixe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
+
+from trainwell.data.keys import row_keys
 
 Kind = Literal["table", "images", "audio"]
 ColumnType = Literal["number", "boolean", "category", "date"]
@@ -139,11 +142,37 @@ class Skipped:
     why: str
 
 
+class Numbered(Sequence[str]):
+    """Names that only count ("row 0", "row 1", ...): made when asked for, so they take no memory.
+
+    >>> names = Numbered("row", 3)
+    >>> names[1], names[-1], names[:2], len(names)
+    ('row 1', 'row 2', ('row 0', 'row 1'), 3)
+    """
+
+    def __init__(self, word: str, count: int) -> None:
+        self.word, self.numbers = word, range(count)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> str | tuple[str, ...]:
+        if isinstance(place, slice):
+            return tuple(f"{self.word} {number}" for number in self.numbers[place])
+        return f"{self.word} {self.numbers[place]}"
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Labelled examples, all rows, before any split.
 
-    inputs: (N, *schema.shape) in the data's own type (float32/float64, uint8 or int16).
+    inputs: (N, *schema.shape) in the data's own type (float32/float64, uint8 or int16); data
+        that do not fit into memory lie in a mapped file and are not to be changed.
     labels: (N,) class numbers 0..C-1 into `classes`.
     groups: (N,) group numbers, or None; rows of one group never straddle a split.
     group_names: name of each group number.
@@ -157,7 +186,7 @@ class Dataset:
     inputs: npt.NDArray[Any]
     labels: IntArray
     classes: tuple[str, ...]
-    names: tuple[str, ...]
+    names: Sequence[str]
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
     official_test: BoolArray | None = None
@@ -166,6 +195,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def keys(self) -> IntArray:
+        """A number per row (N,), equal for rows with equal inputs (see keys.row_keys)."""
+        return row_keys(self.inputs)
 
     @property
     def kind(self) -> Kind:
@@ -188,7 +222,7 @@ class NewData:
     """
 
     inputs: npt.NDArray[Any]
-    names: tuple[str, ...]
+    names: Sequence[str]
     labels: tuple[str, ...] | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

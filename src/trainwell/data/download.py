@@ -28,16 +28,7 @@ from trainwell.data.sample_list import (
     sample_names,
 )
 from trainwell.errors import DataError, did_you_mean
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: $TRAINWELL_CACHE, or the usual place of this platform."""
-    named = os.environ.get("TRAINWELL_CACHE")
-    if named:
-        return Path(named)
-    import pooch
-
-    return Path(pooch.os_cache("trainwell"))
+from trainwell.files import cache_dir
 
 
 def download(name: str, urls: Sequence[str] | None = None) -> Path:

@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.bulk import chunks
+from trainwell.data.dataset import BoolArray, Dataset, IntArray
 
 TOP_COLUMNS = 10
-_CHUNK = 1 << 22  # bytes of rows that are made comparable at a time
-
-
-def row_keys(inputs: npt.NDArray[Any]) -> IntArray:
-    """A number per row, (N,): equal where the rows (N, ...) are equal, and only there.
-
-    Rows are numbered in the order they first appear. NaN equals NaN, and −0.0 equals 0.0.
-    Rows are told apart by a hash of 128 bits, so that no copy of them has to be kept: that two
-    of a billion different rows share one has a chance below 1e-20.
-
-    >>> row_keys(np.array([[0.0, np.nan], [1.0, 2.0], [-0.0, np.nan]])).tolist()
-    [0, 1, 0]
-    """
-    if inputs.size == 0:
-        return np.zeros(len(inputs), np.int64)
-    width = inputs[0].size * inputs.itemsize
-    step = max(1, _CHUNK // width)
-    blake, seen = hashlib.blake2b, dict[bytes, int]()
-    keys = np.empty(len(inputs), np.int64)
-    for first in range(0, len(inputs), step):
-        rows = np.ascontiguousarray(inputs[first : first + step])
-        if rows.dtype.kind == "f":
-            # One bit pattern for every NaN, and one for both zeros.
-            rows = np.where(np.isnan(rows), rows.dtype.type(np.nan), rows) + rows.dtype.type(0)
-        data = rows.reshape(-1).view(np.uint8).data
-        keys[first : first + step] = [
-            seen.setdefault(blake(data[at : at + width], digest_size=16).digest(), len(seen))
-            for at in range(0, len(data), width)
-        ]
-    return keys
 
 
 def repeats(keys: IntArray) -> int:
@@ -63,7 +34,7 @@ def facts(dataset: Dataset) -> dict[str, Any]:
     """Everything countable about a data set, as plain data for a JSON file."""
     counts = dataset.counts
     present = counts[counts > 0]
-    keys = row_keys(dataset.inputs)
+    keys, ranges = dataset.keys, _ranges(dataset.inputs)
     found: dict[str, Any] = {
         "name": dataset.name,
         "kind": dataset.kind,
@@ -74,7 +45,7 @@ def facts(dataset: Dataset) -> dict[str, Any]:
         "shape": list(dataset.schema.shape),
         "duplicates": repeats(keys),
         "conflicting_rows": conflicts(keys, dataset.labels),
-        "range": _value_range(dataset.inputs),
+        "range": ranges.whole,
         "skipped": len(dataset.skipped),
         "notes": list(dataset.notes),
     }
@@ -85,54 +56,76 @@ def facts(dataset: Dataset) -> dict[str, Any]:
     if dataset.groups is not None:
         sizes = np.bincount(dataset.groups, minlength=len(dataset.group_names))
         found["groups"] = dict(zip(dataset.group_names, sizes.tolist(), strict=True))
-    return found | _kind_facts(dataset)
+    return found | _kind_facts(dataset, ranges)
 
 
-def _kind_facts(dataset: Dataset) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _Ranges:
+    """Smallest and largest value and number of missing ones of every input, each (D,)."""
+
+    low: npt.NDArray[Any]
+    high: npt.NDArray[Any]
+    missing: IntArray
+    rows: int
+
+    @property
+    def constant(self) -> BoolArray:
+        """Inputs that are the same in every row: one value, or missing everywhere."""
+        one_value = (self.low == self.high) & (self.missing == 0)
+        found: BoolArray = one_value | (self.missing == self.rows)
+        return found
+
+    @property
+    def whole(self) -> list[float] | None:
+        """Smallest and largest value of all inputs, missing ones aside; None: there is none."""
+        if not len(self.low) or (self.missing == self.rows).all():
+            return None
+        return [np.fmin.reduce(self.low).item(), np.fmax.reduce(self.high).item()]
+
+
+def _ranges(inputs: npt.NDArray[Any]) -> _Ranges:
+    """One pass over the inputs (N, ...), chunk by chunk."""
+    width = int(np.prod(inputs.shape[1:]))
+    low = high = np.empty(0, inputs.dtype)
+    missing = np.zeros(width, np.int64)
+    for number, chunk in enumerate(chunks(inputs)):
+        rows = chunk.reshape(len(chunk), width)
+        least, most = np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+        low = np.fmin(low, least) if number else least
+        high = np.fmax(high, most) if number else most
+        if rows.dtype.kind == "f":
+            missing += np.isnan(rows).sum(axis=0)
+    return _Ranges(low, high, missing, len(inputs))
+
+
+def _kind_facts(dataset: Dataset, ranges: _Ranges) -> dict[str, Any]:
     """Facts that only a table, pictures or clips have."""
     schema = dataset.schema
     if schema.kind == "images":
-        pixels = dataset.inputs.reshape(len(dataset), -1)
-        constant = int((pixels.min(axis=0) == pixels.max(axis=0)).sum()) if len(dataset) else 0
         return {
             "picture": {
                 "channels": schema.channels,
                 "height": schema.height,
                 "width": schema.width,
             },
-            "constant_features": constant,
+            "constant_features": int(ranges.constant.sum()) if len(dataset) else 0,
         }
     if schema.kind == "audio":
         return {"clips": _clip_facts(dataset.inputs, schema.rate)}
-    missing = np.isnan(dataset.inputs).sum(axis=0)
+    missing = ranges.missing
     order = np.argsort(-missing, kind="stable")[:TOP_COLUMNS]
     names = [feature.name for feature in schema.features]
     return {
         "missing_cells": int(missing.sum()),
         "missing": {names[j]: int(missing[j]) for j in order if missing[j]},
-        "constant_features": [
-            name
-            for name, column in zip(names, dataset.inputs.T, strict=True)
-            if len(np.unique(column)) <= 1
-        ],
+        "constant_features": [names[j] for j in np.flatnonzero(ranges.constant)],
     }
-
-
-def _value_range(inputs: npt.NDArray[Any]) -> list[float] | None:
-    """Smallest and largest value, missing ones aside."""
-    if inputs.size == 0:
-        return None
-    if inputs.dtype.kind == "f":
-        low, high = float(np.fmin.reduce(inputs, None)), float(np.fmax.reduce(inputs, None))
-        return None if np.isnan(low) else [low, high]
-    return [int(inputs.min()), int(inputs.max())]
 
 
 def _clip_facts(inputs: npt.NDArray[Any], rate: int) -> dict[str, Any]:
     """Rate, length, and how long the clips are without the zeros at their end."""
     samples = inputs.shape[1]
-    sounding = inputs != 0
-    ends = np.where(sounding.any(axis=1), samples - np.argmax(sounding[:, ::-1], axis=1), 0)
+    ends = np.concatenate([_ends(chunk) for chunk in chunks(inputs)] or [np.zeros(0, np.int64)])
     seconds = ends / rate
     return {
         "rate": rate,
@@ -143,3 +136,10 @@ def _clip_facts(inputs: npt.NDArray[Any], rate: int) -> dict[str, Any]:
         "longest_seconds": float(seconds.max()) if len(seconds) else None,
         "silent": int((ends == 0).sum()),
     }
+
+
+def _ends(clips: npt.NDArray[Any]) -> IntArray:
+    """Samples of each clip (n, T) up to the last that is not zero, (n,)."""
+    sounding = clips != 0
+    last = clips.shape[1] - np.argmax(sounding[:, ::-1], axis=1)
+    return np.where(sounding.any(axis=1), last, 0).astype(np.int64)

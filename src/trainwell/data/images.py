@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.data.bulk import CHUNK_BYTES, Store, chunk_rows, chunks, keep_limit
 from trainwell.data.dataset import Dataset, ImageSchema, NewData, Skipped
 from trainwell.data.folders import folder_dataset, nothing_left, scan
 from trainwell.errors import DataError
@@ -25,6 +26,7 @@ IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pbm", ".pnm", ".tif", ".tiff", ".gif"),
     ".webp",
 )
+AT_ONCE = 1024  # pictures decoded before they are put into the array, at most
 MAX_SIDE = 96  # longer pictures are made smaller, unless image_size asks for more
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
@@ -35,12 +37,14 @@ def read_images(
     pattern: str | None = None,
     group: str | None = None,
     image_size: int | None = None,
+    limit: int | None = None,
 ) -> Dataset:
     """The pictures of a folder, labelled by folder or file name (see folders.scan).
 
     Inputs are uint8 (N, C, H, W): C = 1 if every picture is grey, else 3. Pictures of one size
     of at most MAX_SIDE pixels keep it; others are resized to a common size, aspect ratio kept,
     the rest filled with the colour of the border. image_size: the longer side, in pixels.
+    limit: bytes up to which they are held in memory, else in a mapped file (None: chosen).
     Raises DataError when no picture can be read or no label can be found.
     """
     folder = scan(root, IMAGE_SUFFIXES, pattern=pattern, group=group)
@@ -51,16 +55,12 @@ def read_images(
         bad = [Skipped(example.name, first) for example in folder.examples]
         raise nothing_left(root, bad, "pictures")
     height, width = common_size(sizes, image_size)
-    pixels = _in_threads(lambda path: load_image(path, height, width), paths)
-    kept = [e for e, p in zip(folder.examples, pixels, strict=True) if not isinstance(p, str)]
-    bad = [
-        Skipped(e.name, p)
-        for e, p in zip(folder.examples, pixels, strict=True)
-        if isinstance(p, str)
-    ]
+    inputs, reasons = load_images(paths, height, width, limit=limit)
+    named = list(zip(folder.examples, reasons, strict=True))
+    kept = [example for example, why in named if not why]
+    bad = [Skipped(example.name, why) for example, why in named if why]
     if not kept:
         raise nothing_left(root, bad, "pictures")
-    inputs = stack_images([p for p in pixels if not isinstance(p, str)])
     notes = list(folder.notes)
     if len(set(sizes)) > 1 or (height, width) != sizes[0]:
         notes.append(f"Pictures of {len(set(sizes))} sizes are resized to {width} × {height}.")
@@ -75,16 +75,47 @@ def read_images_like(
 
     Raises DataError when none can be read.
     """
-    pixels = _in_threads(lambda path: load_image(path, schema.height, schema.width), paths)
-    bad = [Skipped(n, p) for n, p in zip(names, pixels, strict=True) if isinstance(p, str)]
-    good = [p for p in pixels if not isinstance(p, str)]
-    if not good:
+    inputs, reasons = load_images(paths, schema.height, schema.width, schema.channels)
+    bad = [Skipped(name, why) for name, why in zip(names, reasons, strict=True) if why]
+    kept = tuple(name for name, why in zip(names, reasons, strict=True) if not why)
+    if not kept:
         raise nothing_left(Path(where), bad, "pictures")
-    return NewData(
-        inputs=stack_images(good, schema.channels),
-        names=tuple(n for n, p in zip(names, pixels, strict=True) if not isinstance(p, str)),
-        skipped=tuple(bad),
-    )
+    return NewData(inputs, kept, skipped=tuple(bad))
+
+
+def load_images(
+    paths: Sequence[Path],
+    height: int,
+    width: int,
+    channels: int | None = None,
+    limit: int | None = None,
+) -> tuple[Bytes, list[str]]:
+    """Pictures (N, C, H, W) that can be read, and for each path "" or why it cannot.
+
+    channels: 1 or 3; None takes 1 if all are grey, else 3. They are decoded some at a time into
+    an array, or into a mapped file where they take more than `limit` bytes.
+    """
+    most = len(paths) * height * width * 3
+    limit = keep_limit() if limit is None else limit
+    large = most > limit
+    store = Store((channels or 1, height, width), np.uint8, len(paths), 0 if large else most)
+    reasons: list[str] = []
+    step = min(AT_ONCE, chunk_rows(3 * height * width, 4 * CHUNK_BYTES))
+    for start in range(0, len(paths), step):
+        found = _in_threads(
+            lambda path: load_image(path, height, width), paths[start : start + step]
+        )
+        reasons += [p if isinstance(p, str) else "" for p in found]
+        pixels = [p for p in found if not isinstance(p, str)]
+        if channels is None and store.shape[0] == 1 and any(p.ndim == 3 for p in pixels):
+            # The first colours: the grey pictures so far get three equal channels.
+            grey = store.array()
+            store = Store((3, height, width), np.uint8, len(paths), 0 if large else most)
+            for chunk in chunks(grey):
+                store.append(np.repeat(chunk, 3, axis=1))
+        if pixels:
+            store.append(stack_images(pixels, store.shape[0]))
+    return store.array(), reasons
 
 
 def _in_threads(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T | str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from trainwell.data.dataset import AudioSchema, ImageSchema, NewData, Schema, TableSchema
 from trainwell.data.folders import compile_pattern, list_files, matched_name, nothing_left
+from trainwell.data.npyfile import is_array_folder, load_arrays
 from trainwell.data.samples import find_sample, load_sample
 from trainwell.data.sources import ARRAY_SUFFIXES, existing_path, is_frame
 from trainwell.errors import DataError
@@ -23,7 +24,8 @@ def read_like(
     pattern: str | None = None,
     group: str | None = None,
 ) -> NewData:
-    """Examples to predict: a table, folder, single picture or clip, .npz, array or DataFrame.
+    """Examples to predict: a table, folder (of files, or of X.npy), single picture or clip, .npz,
+    array or DataFrame.
 
     Labels are given back where the source holds them: a target column, the second array, or
     folders (or file names, by `pattern`) called like the classes. So are groups, where an .npz
@@ -37,7 +39,7 @@ def read_like(
     if isinstance(source, str) and not Path(source).exists() and find_sample(source):
         return _sample_like(source, schema)
     path = existing_path(source)
-    if path.suffix.lower() in ARRAY_SUFFIXES and path.is_file():
+    if is_array_folder(path) if path.is_dir() else path.suffix.lower() in ARRAY_SUFFIXES:
         return _npz_like(path, schema)
     if schema.kind == "table":
         if path.is_dir():
@@ -68,9 +70,9 @@ def _arrays_like(source: Any, schema: Schema) -> NewData:
 
 
 def _npz_like(path: Path, schema: Schema) -> NewData:
-    from trainwell.data.arrays import load_npz, read_arrays_like
+    from trainwell.data.arrays import read_arrays_like
 
-    arrays = load_npz(path)
+    arrays = load_arrays(path)
     for inputs, labels in (("x", "y"), ("x_test", "y_test")):
         if inputs in arrays:
             groups = arrays.get("groups") if inputs == "x" else None

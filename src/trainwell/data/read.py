@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainwell.data.bulk import joined
 from trainwell.data.columns import as_known
 from trainwell.data.dataset import Dataset, IntArray, Kind
 from trainwell.data.like import read_like
+from trainwell.data.npyfile import is_array_folder
 from trainwell.data.rows import is_table_file
 from trainwell.data.samples import find_sample, load_sample
 from trainwell.data.sources import existing_path, folder_kind, is_frame
@@ -36,8 +38,8 @@ def read(
 ) -> Dataset:
     """Labelled data of any kind.
 
-    source: a path (table, .npz, or folder of pictures or clips), the name of a sample set, a
-        DataFrame, or arrays (X, y) or (X, y, groups).
+    source: a path (table, .npz, or folder of pictures, of clips, or of X.npy and y.npy), the
+        name of a sample set, a DataFrame, or arrays (X, y) or (X, y, groups).
     target, group: columns of a table; group is also a field of a file name pattern.
     test: a file or folder of the same form, appended as the official test part.
     image_size: longer side of pictures; rate: samples per second of waveforms in arrays.
@@ -83,7 +85,7 @@ def _read_one(
         return load_sample(source)
     path = existing_path(source)
     if path.is_dir():
-        return _read_folder(path, target, group, kind, pattern, image_size)
+        return _read_folder(path, target, group, kind, pattern, image_size, rate)
     _no_options(path.name, {"pattern": pattern, "image_size": image_size})
     if path.suffix.lower() == ".npz":
         from trainwell.data.arrays import read_npz
@@ -109,8 +111,15 @@ def _read_folder(
     kind: Kind | None,
     pattern: str | None,
     image_size: int | None,
+    rate: int | None,
 ) -> Dataset:
     _no_options(f"folder {path.name}", {"target": target})
+    if is_array_folder(path):
+        from trainwell.data.arrays import read_npz
+
+        options = {"group": group, "pattern": pattern, "image_size": image_size}
+        _no_options(f"folder of arrays {path.name}", options)
+        return read_npz(path, kind=kind, rate=rate)
     if (kind or folder_kind(path)) == "audio":
         from trainwell.data.audio import read_audio
 
@@ -171,7 +180,7 @@ def with_test(
             notes += (f"{alone} rows of {path} are of no group; taken as one of their own.",)
     return replace(
         data,
-        inputs=np.concatenate([data.inputs, new.inputs]),
+        inputs=joined([data.inputs, new.inputs]),
         labels=np.concatenate([data.labels, labels]),
         names=(*data.names, *(f"{path.name}: {name}" for name in new.names)),
         groups=groups,
@@ -192,7 +201,7 @@ def _numbered(found: tuple[str, ...], names: tuple[str, ...]) -> tuple[IntArray,
 
 
 def _groups_by_name(
-    data: Dataset, groups: IntArray, names: tuple[str, ...]
+    data: Dataset, groups: IntArray, names: Sequence[str]
 ) -> tuple[str, ...] | None:
     """Groups of files from that part of their names that was the group in training, or None."""
     members = [data.group_names[group] for group in groups]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from trainwell.data.clips import stack_clips
 from trainwell.data.dataset import AudioSchema, BoolArray, Dataset, ImageSchema
-from trainwell.data.download import cache_dir, clips_digest, download, table_digest
+from trainwell.data.download import clips_digest, download, table_digest
 from trainwell.data.sample_list import (
     FASHION_CLASSES,
     FSDD_SPEAKERS,
@@ -29,6 +29,7 @@ from trainwell.data.sample_list import (
     sample_names,
 )
 from trainwell.errors import DataError, did_you_mean
+from trainwell.files import cache_dir
 
 _DAMAGED = (OSError, EOFError, zlib.error, tarfile.TarError, csv.Error, ValueError)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainwell.data.dataset import BoolArray, Dataset, IntArray
-from trainwell.data.facts import row_keys
 from trainwell.errors import DataError, UserError
 from trainwell.seeding import numpy_stream, stream_seed
 
@@ -104,7 +103,7 @@ def units_of(data: Dataset) -> tuple[IntArray, tuple[str, ...]]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    keys = row_keys(data.inputs)
+    keys = data.keys
     if data.groups is None:
         return keys, ()
     # A graph of rows' keys on one side and groups on the other: connected means together.
@@ -130,7 +129,7 @@ def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple
     """Development rows whose exact input is not in the official test part."""
     assert data.official_test is not None
     notes: tuple[str, ...] = ()
-    keys = units if data.groups is None else row_keys(data.inputs)
+    keys = data.keys
     twins = np.isin(keys, keys[data.official_test]) & ~data.official_test
     if twins.any():
         notes += (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.data.bulk import Store, chunks, converted, each_column
 from trainwell.data.columns import (
     FloatArray,
     as_known,
@@ -174,33 +175,36 @@ def _matrix(rows: Rows, schema: TableSchema) -> tuple[FloatArray, tuple[str, ...
     return np.concatenate(parts, axis=1), tuple(notes)
 
 
-def narrowed(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def narrowed(inputs: npt.NDArray[Any], limit: int | None = None) -> npt.NDArray[Any]:
     """The matrix (N, D) as float32, or float64 where that would lose what tells values apart.
 
     A column is lost in float32 when numbers overflow, when any of few different values become
     equal, or when more than a tenth of many do (account numbers, times in nanoseconds).
+    limit: bytes up to which a converted matrix is held in memory (None: chosen).
 
     >>> narrowed(np.array([[0.1], [0.2]])).dtype
     dtype('float32')
     >>> narrowed(np.array([[1e12], [1e12 + 1]])).dtype
     dtype('float64')
     """
-    wide = inputs.astype(np.float64)
     if inputs.dtype == np.float32:
         return inputs
+    lossy = any(_is_lost(column.astype(np.float64)) for column in each_column(inputs))
+    return converted(inputs, np.float64 if lossy else np.float32, limit)
+
+
+def _is_lost(column: FloatArray) -> bool:
+    """Whether float32 would make different values of a float64 column (N,) equal."""
     with np.errstate(over="ignore"):
-        narrow = wide.astype(np.float32)
-    for before, after in zip(wide.T, narrow.T, strict=True):
-        if np.isinf(after).any():
-            return wide
-        # Whole numbers up to 2^24 are exact, which spares the two sorts of most columns.
-        if np.array_equal(before, after, equal_nan=True):
-            continue
-        different = np.unique(before)
-        lost = len(different) - len(np.unique(different.astype(np.float32)))
-        if lost > (0.1 * len(different) if len(different) > 1000 else 0):
-            return wide
-    return narrow
+        narrow = column.astype(np.float32)
+    if np.isinf(narrow).any():
+        return True
+    # Whole numbers up to 2^24 are exact, which spares the two sorts of most columns.
+    if np.array_equal(column, narrow, equal_nan=True):
+        return False
+    different = np.unique(column)
+    lost = len(different) - len(np.unique(different.astype(np.float32)))
+    return lost > (0.1 * len(different) if len(different) > 1000 else 0)
 
 
 def precision_of(inputs: npt.NDArray[Any]) -> Precision:
@@ -215,17 +219,20 @@ def with_precision(
 
     Raises DataError for a number that is too large for it; place: where a row stands.
     """
-    with np.errstate(over="ignore"):
-        taken = inputs.astype(schema.precision)
-    lost = np.argwhere(np.isinf(taken))
-    if len(lost):
-        row, column = lost[0]
-        raise DataError(
-            f'{place(row)}, column "{schema.features[column].name}"',
-            f"expected a number of the size of those in training, got {inputs[row, column]}",
-            "Correct the cell, or leave it empty if the value is not known.",
-        )
-    return taken
+    taken = Store(inputs.shape[1:], schema.precision, len(inputs))
+    for chunk in chunks(inputs):
+        with np.errstate(over="ignore"):
+            values = chunk.astype(schema.precision)
+        lost = np.argwhere(np.isinf(values))
+        if len(lost):
+            row, column = lost[0]
+            raise DataError(
+                f'{place(taken.count + row)}, column "{schema.features[column].name}"',
+                f"expected a number of the size of those in training, got {chunk[row, column]}",
+                "Correct the cell, or leave it empty if the value is not known.",
+            )
+        taken.append(values)
+    return taken.array()
 
 
 def read_table_like(
