@@ -1,18 +1,26 @@
 # Two commands need nothing but python3 (3.11 or newer) and make:
 #   make demo    install, train on the embedded digits, say where the report is
 #   make test    install what the tests need, run every check
+# One takes longer (see benchmarks/README.md):
+#   make bench   measure trainwell against its peers, in a virtual environment of its own
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BENCH ?= .venv-bench
+RAY ?= .venv-ray
+WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format clean bench bench-quick test-ray
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
 	@echo "make test       install what the tests need, run lint, types, layers and tests"
 	@echo "make test-slow  the checks that take many minutes (real data where present)"
+	@echo "make test-ray   members on a Ray cluster of two nodes, in a virtual environment of its own"
+	@echo "make bench      measure trainwell against its peers (some 20 minutes, quiet machine);"
+	@echo "                WHAT=seeds, letter, cnn or scaling for one part; bench-quick: a tiny run"
 	@echo "make format     bring the code into its usual form"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -48,8 +56,33 @@ test: lint
 test-slow: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -m slow -q --durations=0
 
+$(RAY)/.installed: pyproject.toml constraints.txt constraints-ray.txt
+	@echo "installing trainwell, its tests and Ray into $(RAY) (some minutes the first time)"
+	@$(PYTHON) -m venv $(RAY)
+	@$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-ray.txt -e '.[test,ray]'
+	@touch $@
+
+test-ray: $(RAY)/.installed
+	@$(RAY)/bin/python -m pytest -m ray -q --durations=0
+
 format: $(VENV)/.installed-test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
+# torch comes first, so that an installed or constrained CPU build is kept. fastai brings torchvision,
+# which nothing here uses and which stops Lightning from importing where its build does not match.
+$(BENCH)/.installed: pyproject.toml constraints.txt constraints-bench.txt
+	@echo "installing trainwell and its peers into $(BENCH) (2 GB, some minutes the first time)"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-bench.txt -e '.[bench]'
+	@$(BENCH)/bin/python -m pip uninstall --quiet --yes torchvision
+	@touch $@
+
+bench: $(BENCH)/.installed
+	@$(BENCH)/bin/python -m benchmarks.run --what $(WHAT)
+
+bench-quick: $(BENCH)/.installed
+	@$(BENCH)/bin/python -m benchmarks.run --what $(WHAT) --quick --out .bench-quick
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) $(RAY) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

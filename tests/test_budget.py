@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from trainwell.budget import SIZES, Budget, default_budget, operations, parse_budget, plan_size
+from trainwell.budget import SIZES, Budget, default_budget, parse_time, plan_size
+from trainwell.engine.threads import operations
 from trainwell.errors import UserError
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Mlp
@@ -21,19 +22,19 @@ from trainwell.techniques.models.mlp import Mlp
     [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("1.5H", 5400), (" 1 m ", 60), ("1", 1)],
 )
 def test_times(text: str, seconds: float) -> None:
-    assert parse_budget(text) == seconds
+    assert parse_time(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "5d", "1e3", "0", "0.5s", "9999h", "m", "1 2"])
 def test_no_times(text: str) -> None:
     with pytest.raises(UserError, match=r"--budget: expected a time such as 90s, 10m or 2h, got"):
-        parse_budget(text)
+        parse_time(text)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_answered(text: str) -> None:
     try:
-        assert 1 <= parse_budget(text) < 1e7
+        assert 1 <= parse_time(text) < 1e7
     except UserError as error:
         assert "--budget" in str(error)
 

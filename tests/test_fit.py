@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from sklearn.datasets import load_iris
 from helpers.data import clips, pictures
 from trainwell.data.read import read
 from trainwell.data.split import Split, make_split
+from trainwell.engine import train
 from trainwell.errors import DataError, Interrupted, RecipeError, UserError
 from trainwell.fitting import fit
 from trainwell.model import load
@@ -72,6 +74,7 @@ def test_the_folder_is_complete(iris: Run) -> None:
     found = {p.relative_to(iris.folder).as_posix() for p in iris.folder.rglob("*") if p.is_file()}
     assert found == {
         "decisions.json",
+        "probes.csv",
         "findings.json",
         "history.csv",
         "log.txt",
@@ -405,7 +408,11 @@ def test_clips(tmp_path: Path) -> None:
         ({"folds": 0}, UserError, r"--folds: expected a whole number from 1 up, got 0"),
         ({"folds": 51}, UserError, r"--folds: expected at most 50, got 51"),
         ({"seeds": 0}, UserError, r"--seeds: expected a whole number from 1 up, got 0"),
-        ({"jobs": -1}, UserError, r"--jobs: expected a whole number from 1 up, got -1"),
+        (
+            {"jobs": -1},
+            UserError,
+            r"--jobs: expected a whole number from 1 up, ray, or ray:N, got -1",
+        ),
         ({"test": 1.5}, UserError, r"--test: expected a share from 0 to below 1"),
         ({"test": -0.1}, UserError, r"--test: expected a share from 0 to below 1"),
         ({"budget": "soon"}, UserError, r"--budget: expected a time such as 90s.*got \"soon\""),
@@ -474,7 +481,7 @@ def interrupt_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal calls
         calls += 1
         if calls == call:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         update(self, share, words)
 
     monkeypatch.setattr(Progress, "update", pressed)
@@ -497,8 +504,11 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_ctrl_c_before_the_first_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_epoch = train.train_epoch
+
     def pressed(*arguments: Any) -> Any:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        return train_epoch(*arguments)
 
     monkeypatch.setattr("trainwell.engine.train.train_epoch", pressed)
     with pytest.raises(Interrupted, match="Interrupted before the first epoch was finished"):

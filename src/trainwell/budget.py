@@ -11,8 +11,6 @@ import re
 import time
 from dataclasses import dataclass
 
-from torch import nn
-
 from trainwell.errors import UserError
 
 # Operations per second of a nominal two-core machine, and the fixed cost of one step.
@@ -33,16 +31,16 @@ class Size:
     seconds: float
 
 
-def parse_budget(text: str) -> float:
+def parse_time(text: str, option: str = "--budget", least: float = 1.0) -> float:
     """Seconds of "90", "90s", "10m" or "1.5h"; raises UserError for anything else.
 
-    >>> parse_budget("10m"), parse_budget("1.5h")
+    >>> parse_time("10m"), parse_time("1.5h")
     (600.0, 5400.0)
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
-    if not 1 <= seconds < 1e7:
-        raise UserError("--budget", f'expected a time such as 90s, 10m or 2h, got "{text}"')
+    if not least <= seconds < 1e7:
+        raise UserError(option, f'expected a time such as 90s, 10m or 2h, got "{text}"')
     return seconds
 
 
@@ -121,16 +119,3 @@ def plan_size(
 def default_budget(size: Size) -> float:
     """Seconds that a run without a given budget may take, with room for a slow machine."""
     return 120.0 + 3.0 * size.seconds
-
-
-def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
-    """Floating-point operations of one example of `shape` through a network, forward."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    was_training = network.training
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        network.eval()(torch.zeros((1, *shape)))
-    network.train(was_training)
-    return float(counter.get_total_flops())

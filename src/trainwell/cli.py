@@ -12,11 +12,14 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from trainwell.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from trainwell.run import Run
 
 app = typer.Typer(
     help="Train neural-network classifiers on your own labelled data, "
@@ -65,7 +68,14 @@ def fit(
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(help="Cores to use; default all.")] = None,
+    jobs: Annotated[
+        str | None,
+        typer.Option(help="Worker processes, or ray or ray:N; default: what is quickest here."),
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="Time between two checkpoints.")] = "30s",
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: mixed precision.")
+    ] = "float32",
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
     ] = False,
@@ -110,14 +120,38 @@ def fit(
         settings=changes,
         ensemble=not no_ensemble,
         jobs=jobs,
+        checkpoint=checkpoint,
+        precision=precision,
         quiet=quiet,
         command=shlex.join(["trainwell", *sys.argv[1:]]),
     )
+    _finished(run, as_json)
+
+
+@app.command(epilog="Example: trainwell resume runs/digits-20260101-120000")
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a run that was interrupted.")],
+    budget: Annotated[
+        str | None, typer.Option(help="Another time budget, all parts of the run together.")
+    ] = None,
+    jobs: Annotated[str | None, typer.Option(help="Other workers: a number, ray or ray:N.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted or killed; the result is the same to the bit."""
+    from trainwell.resuming import resume as resume_run
+
+    _finished(resume_run(run, budget=budget, jobs=jobs, quiet=quiet), as_json)
+
+
+def _finished(run: Run, as_json: bool) -> None:
+    """Print what a run has found."""
     typer.echo(_summary(run.result, run.report))
     if as_json:
         typer.echo(json.dumps(run.result))
     if run.result["interrupted"]:
-        raise Interrupted(f"Interrupted; the best so far is saved in {run.folder}.")
+        problem = f"Interrupted; the best so far is saved in {run.folder}."
+        raise Interrupted(f"{problem} Go on with: trainwell resume {shlex.quote(str(run.folder))}")
 
 
 @app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")
@@ -298,20 +332,20 @@ def main() -> NoReturn:
         if app(standalone_mode=False, prog_name="trainwell") == 130:
             raise KeyboardInterrupt  # typer turns Ctrl-C into this number
     except UserError as error:
-        _fail(f"error: {error}", 2)
+        _fail(f"error: {error}", 2, error)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         usage = f"\nTry: {context.command_path} --help" if context else ""
         _fail(f"error: {error.format_message()}{usage}", 2)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
-        _fail(str(error) or "Interrupted.", 130)
+        _fail(str(error) or "Interrupted.", 130, error)
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has closed it; nothing is wrong
         sys.exit(0)
     except Exception as error:
-        _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1)
+        _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1, error)
     sys.exit(0)
 
 
@@ -328,6 +362,8 @@ def _keep_traceback(error: Exception) -> str:
     return f"Please report it with the file {path.resolve()}."
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str, code: int, error: BaseException | None = None) -> NoReturn:
+    if not getattr(error, "tell", True):  # another process of this training has told it
+        sys.exit(code)
     print(message, file=sys.stderr, flush=True)  # noqa: T201 (the message is the purpose)
     sys.exit(code)

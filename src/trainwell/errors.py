@@ -14,10 +14,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TrainwellError(Exception):
     """The base of everything raised on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions come back from worker processes; as usual they would be made anew from their
+        # text alone, which is not what `__init__` takes.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(
+    kind: type[TrainwellError], args: tuple[Any, ...], values: dict[str, Any]
+) -> TrainwellError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(values)
+    return error
 
 
 class UserError(TrainwellError):
@@ -52,6 +67,10 @@ class RecipeError(UserError):
         count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
         super().__init__(where, "", "")
         self.args = (f"{where}: {count}:\n{lines}",)
+
+
+class Unfinished(UserError):
+    """Something outside ended the run: a full disk, workers that died. `resume` can go on."""
 
 
 class Interrupted(TrainwellError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Predictions:
     """
 
     classes: tuple[str, ...]
-    names: tuple[str, ...]
+    names: Sequence[str]
     probabilities: npt.NDArray[np.float64]
     truth: tuple[str, ...] | None
     skipped: tuple[Skipped, ...]

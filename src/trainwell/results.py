@@ -17,8 +17,9 @@ from trainwell.baselines import Baseline
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split
 from trainwell.engine.ladder import Ladder
-from trainwell.engine.population import Trained
-from trainwell.engine.train import EpochScore
+from trainwell.engine.members import Trained
+from trainwell.engine.score import EpochScore
+from trainwell.engine.trainer import Trainer
 
 Floats = npt.NDArray[np.float64]
 
@@ -180,7 +181,7 @@ def data_table(data: Dataset, counted: Mapping[str, Any]) -> dict[str, Any]:
     return table
 
 
-def environment(threads: int, cores: int, device: torch.device) -> dict[str, Any]:
+def environment(trainer: Trainer, cores: int) -> dict[str, Any]:
     """What the bits of the result depend on, besides the command."""
     return {
         "python": platform.python_version(),
@@ -189,8 +190,13 @@ def environment(threads: int, cores: int, device: torch.device) -> dict[str, Any
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "cores": cores,
-        "threads": threads,
-        "device": str(device),
+        "threads": max((c.threads for c in trainer.choices.values()), default=1),
+        "device": str(trainer.examples.device),
+        "processes": trainer.examples.ranks.size,  # that computed each batch together
+        "execution": {
+            stage: {"how": str(choice)} | choice.to_json()
+            for stage, choice in trainer.choices.items()
+        },
     }
 
 

@@ -3,6 +3,7 @@
 run.json        the result: scores with intervals, data facts, recipe, members, environment
 recipe.toml     the recipe with its learning rate; `fit --recipe` reads it
 history.csv     member, epoch, learning rate, losses and accuracies
+probes.csv      member, epoch, layer: norms of gradient, weights and update; activations
 oof.npz         out-of-fold probabilities and the split
 model/          weights (safetensors) and card (JSON)
 log.txt         what was said while it ran
@@ -16,8 +17,7 @@ import datetime
 import hashlib
 import json
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.data.download import cache_dir
-from trainwell.engine.train import EpochScore
+from trainwell.data.bulk import chunk_rows, release
+from trainwell.data.dataset import IntArray
+from trainwell.engine.probes import Probe, rows_of_csv
+from trainwell.engine.score import EpochScore
 from trainwell.errors import UserError
-from trainwell.files import write_whole
+from trainwell.files import cache_dir, write_whole
 
 HISTORY = ("member", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
@@ -74,30 +76,29 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     return folder
 
 
-def peak_megabytes() -> int:
-    """The most memory this process has held so far, in MiB."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
-
-
-def openings_so_far(inputs: npt.NDArray[Any], labels: npt.NDArray[Any]) -> int:
+def openings_so_far(
+    inputs: npt.NDArray[Any], labels: npt.NDArray[Any], rows: IntArray, run: str
+) -> int:
     """How often these very test rows have been opened on this machine, this time included.
 
+    inputs (N, ...) and labels (N,) of all rows; rows: numbers of the test rows; run: a name that
+    this run keeps when it is resumed, so that it counts once.
     Counted in a small file in the cache folder, over all runs; 1 where it cannot be kept.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(inputs).view(np.uint8).data)
-    digest.update(np.ascontiguousarray(labels).view(np.uint8).data)
+    digest = hashlib.sha256()
+    step = chunk_rows(inputs[:1].nbytes)
+    for start in range(0, len(rows), step):
+        digest.update(np.ascontiguousarray(inputs[rows[start : start + step]]).data)
+        release(inputs)
+    digest.update(np.ascontiguousarray(labels[rows]).data)
     path = cache_dir() / "openings.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+", encoding="utf-8") as file:
             file.seek(0)
-            before = sum(line.strip() == digest.hexdigest() for line in file)
-            file.write(digest.hexdigest() + "\n")
+            words = [line.split() for line in file]
+            before = sum(w[0] == digest.hexdigest() and w[1:] != [run] for w in words if w)
+            file.write(f"{digest.hexdigest()} {run}\n")
     except OSError:
         return 1
     return before + 1
@@ -115,6 +116,12 @@ def write_history(path: Path, scores: Iterable[EpochScore]) -> None:
         writer.writerow(HISTORY)
         for s in sorted(scores, key=lambda s: (s.member, s.epoch)):
             writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in _values(s)])
+
+
+def write_probes(path: Path, probes: Sequence[Probe]) -> None:
+    """One line per member, epoch and layer."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows_of_csv(sorted(probes, key=lambda p: (p.member, p.epoch))))
 
 
 def _values(score: EpochScore) -> list[float | int]:

@@ -1,4 +1,4 @@
-"""From data to trained networks: plan, split, learning rate, populations, out-of-fold scores."""
+"""From data to trained networks: plan, split, learning rate, members, out-of-fold scores."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ from trainwell.budget import (
     Budget,
     Size,
     default_budget,
-    operations,
-    parse_budget,
+    parse_time,
     plan_size,
 )
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split, make_split, sample_rows
-from trainwell.engine.inputs import FoldInputs, fit_preprocess
+from trainwell.engine.distributed import Ranks, device_of
+from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
 from trainwell.engine.ladder import Ladder, climb
-from trainwell.engine.population import Member, Population, Trained, plan
-from trainwell.engine.threads import choose_threads
-from trainwell.engine.train import EpochScore, train
-from trainwell.errors import UserError
+from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.parts import Store
+from trainwell.engine.probes import Probe
+from trainwell.engine.score import EpochScore
+from trainwell.engine.threads import operations, threads_for
+from trainwell.engine.trainer import Seen, Trainer
+from trainwell.engine.workers import parse_jobs, ray_cores
+from trainwell.errors import Interrupted, UserError
+from trainwell.files import cache_dir
 from trainwell.model import Model
 from trainwell.progress import Progress
 from trainwell.recipe import Cnn, Recipe, check_against, edit, load_recipe, starting_recipe
@@ -42,7 +47,6 @@ from trainwell.seeding import stream_seed
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
-POPULATION_BYTES = 2 << 30  # of weights, gradients, optimiser state and best weights at once
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
 
@@ -60,7 +64,9 @@ class Options:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ensemble: bool = True
     test: float = TEST_SHARE
-    jobs: int | None = None
+    jobs: int | str | None = None
+    checkpoint: str | float = "30s"  # time between two checkpoints
+    precision: str = "float32"
     command: str = "trainwell.fit(...)"
 
 
@@ -76,8 +82,8 @@ class Work:
     recipe: Recipe
     size: Size
     inputs: FoldInputs
-    labels: torch.Tensor
-    threads: int
+    trainer: Trainer
+    threads: int  # for everything but training, which chooses its own
     parameters: int  # trained numbers of one network
     device: torch.device
     warnings: list[str]
@@ -85,7 +91,10 @@ class Work:
 
 
 def check_options(options: Options) -> None:
-    for name in ("folds", "seeds", "jobs"):
+    asked = parse_jobs(options.jobs)
+    if asked is not None and asked.where == "ray":
+        ray_cores()  # a cluster that does not answer is better known now
+    for name in ("folds", "seeds"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name}", f"expected a whole number from 1 up, got {value}")
@@ -95,13 +104,21 @@ def check_options(options: Options) -> None:
             raise UserError(f"--{name}", f"expected at most {most}, got {value}")
 
 
-def prepare(data: Dataset, options: Options, progress: Progress, began: float) -> Work:
+def prepare(
+    data: Dataset,
+    options: Options,
+    progress: Progress,
+    began: float,
+    ranks: Ranks,
+) -> Work:
     """Everything before the first training: recipe, size, split, pre-processing.
 
     began: `time.monotonic()` when the run began; the budget counts from there.
     """
+    every = parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
+    precision = _precision(options)
     recipe = chosen_recipe(data, options)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
     size, threads, parameters = _sized(data, probe, recipe, options)
     budget = Budget(_budget_seconds(options) or default_budget(size), began)
@@ -116,6 +133,17 @@ def prepare(data: Dataset, options: Options, progress: Progress, began: float) -
         fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
         for f in split.folds
     ]
+    inputs = FoldInputs(data.inputs, folds, device)
+    examples = Examples(inputs, torch.from_numpy(data.labels), len(data.classes), device, ranks)
+    trainer = Trainer(
+        examples,
+        Store(every=every),
+        options.jobs,
+        remembered=cache_dir() / "timings.json",
+        precision=precision,
+        probing=True,
+        say=progress.say,
+    )
     return Work(
         data=data,
         options=options,
@@ -124,13 +152,21 @@ def prepare(data: Dataset, options: Options, progress: Progress, began: float) -
         split=split,
         recipe=recipe,
         size=size,
-        inputs=FoldInputs(data.inputs, folds, device),
-        labels=torch.from_numpy(data.labels),
+        inputs=inputs,
+        trainer=trainer,
         threads=threads,
         parameters=parameters,
         device=device,
         warnings=warnings,
     )
+
+
+def _precision(options: Options) -> torch.dtype | None:
+    known = {"float32": None, "bfloat16": torch.bfloat16}
+    if options.precision not in known:
+        problem = f'expected float32 or bfloat16, got "{options.precision}"'
+        raise UserError("--precision", problem)
+    return known[options.precision]
 
 
 def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tuple[Size, int, int]:
@@ -139,11 +175,13 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
     some = sample_rows(rows, data.labels, 256, options.seed)  # only the shape matters here
     layers = fit_preprocess(recipe, data.schema, data.inputs, some, rows)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        shape = tuple(layers(torch.from_numpy(data.inputs[:1])).shape[1:])
+        shape = tuple(layers(take(data.inputs, slice(1))).shape[1:])
         network = recipe.model.build(shape, len(data.classes), 0.0)
     work = operations(network, shape)
     convolves = isinstance(recipe.model, Cnn)
-    threads = choose_threads(work * recipe.batch_size if convolves else 0.0, options.jobs)
+    # Who asks for workers gets one thread in each, here too: the same bits for every number.
+    threads = 1 if options.jobs else threads_for(network, recipe.batch_size, shape)
+    torch.set_num_threads(threads)
     seconds = _budget_seconds(options)
     by_hand = {"epochs"} & set(options.settings) or options.recipe is not None
     chosen = bool(by_hand) or options.folds is not None or options.seeds is not None
@@ -162,7 +200,7 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
 
 
 def _budget_seconds(options: Options) -> float | None:
-    return None if options.budget is None else parse_budget(str(options.budget))
+    return None if options.budget is None else parse_time(str(options.budget))
 
 
 def chosen_recipe(data: Dataset, options: Options) -> Recipe:
@@ -197,14 +235,21 @@ def search_rate(work: Work) -> Ladder:
     ]
     work.progress.stage("searching the learning rate")
 
-    def tick(done: int, total: int) -> bool:
-        work.progress.update(done / total, f"{done} of {total} epochs of short trials")
-        return work.budget.used < LADDER_SHARE * work.budget.seconds
+    def show(seen: Seen) -> None:
+        work.progress.update(seen.share, f"{seen.epochs} epochs of short trials")
 
-    return climb(trials, work.inputs, work.labels, len(work.data.classes), work.device, tick)
+    work.trainer.show = show
+    deadline = time.time() + LADDER_SHARE * work.budget.seconds - work.budget.used
+    with _stop_at_interrupt(work.trainer):
+        ladder = climb(trials, work.trainer, deadline)
+    if work.trainer.stop:
+        run = work.trainer.store.folder
+        todo = f"; go on with: trainwell resume {run.parent}" if run else ""
+        raise Interrupted(f"Interrupted while searching the learning rate{todo}")
+    return ladder
 
 
-def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
+def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Probe]]:
     """All members of the plan: seeds × folds; stops at the budget's end or at Ctrl-C."""
     recipe, steps = _common_steps(work)
     seeds = [stream_seed(work.options.seed, "member", s) % 2**31 for s in range(work.size.seeds)]
@@ -213,55 +258,43 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore]]:
         for seed in seeds
         for number, fold in enumerate(work.split.folds)
     ]
-    limit = max(1, POPULATION_BYTES // (32 * work.parameters))
-    groups = [g[i : i + limit] for g in plan(members) for i in range(0, len(g), limit)]
-    trained: dict[int, Trained] = {}
-    history: list[EpochScore] = []
     networks = "1 network" if len(members) == 1 else f"{len(members)} networks"
     work.progress.stage(f"training {networks}")
-    started, done, total = time.monotonic(), 0, work.recipe.epochs * len(groups)
-    for group in groups:
-        population = Population(
-            [members[i] for i in group],
-            work.inputs,
-            work.labels,
-            len(work.data.classes),
-            work.device,
+    work.trainer.show = lambda seen: _show(work, seen, len(members))
+    keep = CLOSING_SHARE * work.budget.seconds
+    with _stop_at_interrupt(work.trainer):
+        result = work.trainer.train(members, "training", time.time() + work.budget.left - keep)
+    torch.set_num_threads(work.threads)
+    if result.stopped:
+        work.interrupted = True
+        work.progress.say("interrupted: keeping the best weights so far")
+    elif result.late:
+        done = len(result.history)
+        work.warnings.append(
+            f"the time budget of {work.budget.seconds:.0f} s ended training after {done} of "
+            f"{recipe.epochs * len(members)} epochs (all networks together); where it ends "
+            "depends on the machine, so a repetition may differ"
         )
-        late = False
-        with _stop_at_interrupt(population):
-            for scores in train(population):
-                done += 1
-                history += [dataclasses.replace(s, member=group[s.member]) for s in scores]
-                _show(work, scores, done / total)
-                late = _out_of_time(work, started, done, total)
-                if late:
-                    break
-        if population.stop:
-            work.interrupted = True
-            work.progress.say("interrupted: keeping the best weights so far")
-        population.finish(range(len(population.members)))
-        trained |= {group[i]: t for i, t in population.done.items()}
-        if work.interrupted or late:
-            break
-    order = {member: number for number, member in enumerate(sorted(trained))}
+        work.progress.say(work.warnings[-1])
+    order = {member: number for number, member in enumerate(sorted(result.trained))}
     if len(order) < len(members):
         missing = len(members) - len(order)
         work.warnings.append(f"{missing} of {len(members)} networks were not trained at all")
-    history = [dataclasses.replace(s, member=order[s.member]) for s in history]
-    return [trained[i] for i in order], history
+    history = [dataclasses.replace(s, member=order[s.member]) for s in result.history]
+    probes = [dataclasses.replace(p, member=order[p.member]) for p in result.probes]
+    return [result.trained[i] for i in order], history, probes
 
 
 @contextmanager
-def _stop_at_interrupt(population: Population) -> Iterator[None]:
-    """Ctrl-C asks the population to stop at its next step; a second one ends the program at once.
+def _stop_at_interrupt(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C asks the trainer to stop at its next step; a second one ends the program at once.
 
     A KeyboardInterrupt alone may be raised inside a destructor or a library's callback, where
     Python drops it. Signals reach the main thread only; elsewhere they are left as they are.
     """
 
     def ask(number: int, frame: object) -> None:
-        population.stop = True
+        trainer.stop = True
         signal.signal(signal.SIGINT, before)
 
     before = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
@@ -272,8 +305,6 @@ def _stop_at_interrupt(population: Population) -> Iterator[None]:
     signal.signal(signal.SIGINT, ask)
     try:
         yield
-    except KeyboardInterrupt:
-        population.stop = True
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -291,27 +322,12 @@ def _common_steps(work: Work) -> tuple[Recipe, int | None]:
     return recipe, few if few >= 0.9 * many else None
 
 
-def _show(work: Work, scores: Sequence[EpochScore], share: float) -> None:
-    accuracy = np.array([s.val_accuracy for s in scores])
-    spread = f" ({accuracy.min():.3f} to {accuracy.max():.3f})" if len(accuracy) > 1 else ""
-    words = f"epoch {scores[0].epoch}/{work.recipe.epochs}, validation accuracy "
-    work.progress.update(share, f"{words}{accuracy.mean():.3f}{spread}")
-
-
-def _out_of_time(work: Work, started: float, done: int, total: int) -> bool:
-    """Whether another epoch, or what comes after training, would overrun the budget.
-
-    started: when training began; done, total: epochs of all populations.
-    """
-    each = (time.monotonic() - started) / done
-    if done == total or work.budget.left - CLOSING_SHARE * work.budget.seconds > each:
-        return False
-    work.warnings.append(
-        f"the time budget of {work.budget.seconds:.0f} s ended training after {done} of {total} "
-        "epochs; where it ends depends on the machine, so a repetition may differ"
-    )
-    work.progress.say(work.warnings[-1])
-    return True
+def _show(work: Work, seen: Seen, members: int) -> None:
+    low, high = min(seen.accuracy), max(seen.accuracy)
+    spread = f" ({low:.3f} to {high:.3f})" if len(seen.accuracy) > 1 else ""
+    words = f"epoch {seen.epochs / members:.0f}/{work.recipe.epochs}, validation accuracy "
+    mean = sum(seen.accuracy) / len(seen.accuracy)
+    work.progress.update(seen.share, f"{words}{mean:.3f}{spread}")
 
 
 def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, IntArray, Floats]:
@@ -323,7 +339,7 @@ def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, In
         if mine:
             rows.append(fold.validation)
             folds.append(np.full(len(fold.validation), number))
-            found.append(model.only(mine).probabilities(data.inputs[fold.validation]))
+            found.append(model.only(mine).probabilities(data.inputs, fold.validation))
     order = np.argsort(np.concatenate(rows))
     return np.concatenate(rows)[order], np.concatenate(folds)[order], np.concatenate(found)[order]
 

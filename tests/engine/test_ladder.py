@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import time
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.data import CPU, fold_inputs, members_of, table
+from helpers.data import CPU, examples, fold_inputs, members_of, table
 from trainwell.engine import ladder as module
 from trainwell.engine.ladder import Ladder, Rung, choose, climb, first_rates, rates
-from trainwell.engine.population import Member
+from trainwell.engine.members import Examples, Member
+from trainwell.engine.trainer import Trainer
 from trainwell.recipe import Recipe
 from trainwell.techniques.models.mlp import Linear, Mlp
 from trainwell.techniques.optim.first_order import Adam, Momentum
@@ -93,9 +95,7 @@ def climbed(
     monkeypatch.setattr(module, "_try_rates", invent)
     data = table()
     trials = members_of(data, [recipe])
-    inputs = fold_inputs(data, recipe, [trials[0].train])
-    labels = torch.from_numpy(data.labels)
-    return climb(trials, inputs, labels, 3, CPU, lambda done, total: True), tried
+    return climb(trials, Trainer(examples(data, recipe, trials[0].train))), tried
 
 
 def bowl(best: float) -> dict[float, float]:
@@ -148,35 +148,29 @@ def test_diverged_rungs_of_a_real_ladder() -> None:
         batch_size=20,
     )
     trials = members_of(data, [recipe])
-    inputs = fold_inputs(data, recipe, [trials[0].train])
-    ticks: list[tuple[int, int]] = []
-    found = climb(
-        trials,
-        inputs,
-        torch.from_numpy(data.labels),
-        3,
-        CPU,
-        lambda done, total: ticks.append((done, total)) is None,
-    )
+    seen: list[float] = []
+    trainer = Trainer(examples(data, recipe, trials[0].train))
+    trainer.show = lambda s: seen.append(s.share)
+    found = climb(trials, trainer)
     broken = [r.lr for r in found.rungs if r.diverged]
     assert broken
-    assert all(done <= total for done, total in ticks)
+    assert all(0 < share <= 1 for share in seen)
     sound = [r for r in found.rungs if not r.diverged]
     assert not sound or found.chosen in [r.lr for r in sound]
 
 
 def test_the_ladder_ends_when_time_is_up() -> None:
-    """The first answer False ends everything: no more epochs, no widening, a rate all the same."""
+    """The deadline ends everything: no more epochs, no widening, a rate all the same."""
     data = table(rows=60)
     recipe = Recipe(model=Linear(), optimizer=Momentum(), epochs=5, batch_size=20)
     trials = members_of(data, [recipe])
-    inputs = fold_inputs(data, recipe, [trials[0].train])
-    ticks: list[int] = []
-    labels = torch.from_numpy(data.labels)
-    found = climb(trials, inputs, labels, 3, CPU, lambda done, total: bool(ticks.append(done)))
-    assert ticks == [5]  # one epoch of five rates
+    trainer = Trainer(examples(data, recipe, trials[0].train))
+    found = climb(trials, trainer, deadline=time.time() - 1)
+    assert not found.in_time
     assert found.chosen in [r.lr for r in found.rungs]
     assert len(found.rungs) == 5
+    complete = climb(trials, trainer, deadline=time.time() + 3600)
+    assert complete.in_time
 
 
 def test_a_real_ladder_takes_the_mean_over_trials() -> None:
@@ -188,14 +182,14 @@ def test_a_real_ladder_takes_the_mean_over_trials() -> None:
         Member(recipe, 1, rows[40:], rows[:40], 2),
     ]
     inputs = fold_inputs(data, recipe, [t.train for t in trials])
-    ticks: list[tuple[int, int]] = []
-    labels = torch.from_numpy(data.labels)
-    found = climb(trials, inputs, labels, 3, CPU, lambda d, t: ticks.append((d, t)) is None)
+    shared = Examples(inputs, torch.from_numpy(data.labels), 3, CPU)
+    seen: list[int] = []
+    trainer = Trainer(shared, show=lambda s: seen.append(s.epochs))
+    found = climb(trials, trainer)
     assert found.trials == 2
     assert found.chosen in [r.lr for r in found.rungs]
     assert [r.lr for r in found.rungs] == sorted(r.lr for r in found.rungs)
-    assert ticks[0][1] == 5 * 2 * 3
-    assert ticks[2] == (30, 30)
+    assert 5 * 2 * 3 in seen
     for rung in found.rungs:
         assert rung.error > 0
         single = [
@@ -212,7 +206,6 @@ def climb_one(member: Member, data: object) -> float:
     from trainwell.engine.train import train
 
     assert isinstance(data, Dataset)
-    inputs = fold_inputs(data, member.recipe, [member.train])
     alone = dataclasses.replace(member, fold=0)
-    people = Population([alone], inputs, torch.from_numpy(data.labels), 3, CPU)
+    people = Population([alone], examples(data, member.recipe, member.train))
     return min(s.val_loss for scores in train(people) for s in scores)

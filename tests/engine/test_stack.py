@@ -11,8 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers.data import clips, digits, members_of, population, table
-from trainwell.engine.population import Member
+from helpers.data import CPU, LOOPED, WAYS, clips, digits, members_of, population, table
+from trainwell.engine.alone import Alone
+from trainwell.engine.members import Member
+from trainwell.engine.population import Execution
 from trainwell.engine.stack import (
     DropoutMasks,
     Stack,
@@ -23,6 +25,7 @@ from trainwell.engine.stack import (
     view,
 )
 from trainwell.engine.train import train
+from trainwell.engine.vmapped import Vmapped
 from trainwell.recipe import Recipe
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.layers import Activation
@@ -32,6 +35,7 @@ from trainwell.techniques.preprocess import LogMel, Standardize
 from trainwell.techniques.regularize import L2, Dropout
 
 ACTIVATIONS = get_args(Activation)
+Kind = type[Stack] | type[Vmapped] | type[Alone]
 CASES: list[tuple[Any, tuple[int, ...]]] = [
     (Linear(), (7,)),
     (Linear(), (1, 4, 4)),
@@ -62,11 +66,24 @@ def plain_networks(model: Any, shape: tuple[int, ...], count: int) -> list[nn.Se
     return networks
 
 
-def stacked(networks: Sequence[nn.Sequential]) -> tuple[Stack, Tensor, Tensor]:
+@dataclasses.dataclass
+class Made:
+    """K copies in one of the two ways, and their matrices."""
+
+    theta: Tensor
+    buffers: Tensor
+    grad: Tensor
+    network: Stack | Vmapped | Alone
+
+
+def made(networks: Sequence[nn.Sequential], kind: Kind) -> Made:
     parameters, statistics = layout(networks[0])
     theta = torch.stack([rows_of(n, parameters) for n in networks]).clone()
     buffers = torch.stack([rows_of(n, statistics) for n in networks]).double().clone()
-    return Stack(networks[0], theta, buffers, [0.0] * len(networks)), theta, buffers
+    grad = torch.zeros_like(theta)
+    network = kind(networks[0], theta, buffers, grad, [0.0] * len(networks))
+    network.start_epoch(range(len(networks)), 0, 40)
+    return Made(theta, buffers, grad, network)
 
 
 def inputs(members: int, shape: tuple[int, ...], seed: int, batch: int = 9) -> Tensor:
@@ -74,14 +91,16 @@ def inputs(members: int, shape: tuple[int, ...], seed: int, batch: int = 9) -> T
     return torch.randn(members, batch, *shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "members"), [(Stack, 1), (Stack, 3), (Vmapped, 1), (Vmapped, 3), (Alone, 1)]
+)
 @pytest.mark.parametrize(("model", "shape"), CASES)
 def test_forward_gradient_and_running_statistics(
-    model: Any, shape: tuple[int, ...], members: int
+    model: Any, shape: tuple[int, ...], members: int, kind: Kind
 ) -> None:
     networks = plain_networks(model, shape, members)
-    stack, theta, buffers = stacked(networks)
-    grad = torch.zeros_like(theta)
+    found = made(networks, kind)
+    stack, grad, buffers = found.network, found.grad, found.buffers
     labels = torch.arange(9) % 3
     for step in range(3):  # several training steps move the running statistics
         x = inputs(members, shape, step)
@@ -89,14 +108,14 @@ def test_forward_gradient_and_running_statistics(
         assert logits.shape == (members, 9, 3)
         loss = sum(nn.functional.cross_entropy(z, labels) for z in logits)
         assert isinstance(loss, Tensor)
-        stack.gradient(loss, into=grad)
+        stack.gradient(loss)
         for k, network in enumerate(networks):
             z = network.train()(x[k])
             torch.testing.assert_close(logits[k], z, rtol=1e-9, atol=1e-9)
             network.zero_grad()
             nn.functional.cross_entropy(z, labels).backward()
             flat = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
-            torch.testing.assert_close(grad[k], flat, rtol=1e-8, atol=1e-9)
+            torch.testing.assert_close(grad[k, : len(flat)], flat, rtol=1e-8, atol=1e-9)
     _, statistics = layout(networks[0])
     x = inputs(members, shape, 99)
     logits = stack.forward(x, train=False)
@@ -140,7 +159,7 @@ def test_layout_covers_every_number_once() -> None:
 
 
 def masks(rates: Sequence[float], seeds: Sequence[int], epoch: int = 0) -> DropoutMasks:
-    found = DropoutMasks(3, rates)
+    found = DropoutMasks("3", rates, CPU)
     found.start_epoch(seeds, epoch, 40)
     return found
 
@@ -182,7 +201,7 @@ def test_masks_differ_by_step_epoch_seed_and_layer() -> None:
     first = masks([0.5], [1])
     drawn = [first.next(shape), first.next(shape)]
     drawn += [masks([0.5], [1], epoch=1).next(shape), masks([0.5], [2]).next(shape)]
-    other = DropoutMasks(4, [0.5])
+    other = DropoutMasks("4", [0.5], CPU)
     other.start_epoch([1], 0, 40)
     drawn.append(other.next(shape))
     assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
@@ -197,11 +216,12 @@ def test_masks_run_on_when_the_store_is_used_up() -> None:
     assert all(abs(float(m.mean()) - 1) < 0.01 for m in drawn)
 
 
-def test_dropout_acts_in_training_only() -> None:
+@pytest.mark.parametrize("kind", [Stack, Vmapped, Alone])
+def test_dropout_acts_in_training_only(kind: Kind) -> None:
     network = Mlp(hidden=(50,), norm="none").build((4,), 3, dropout=0.5)
     parameters, _ = layout(network)
     theta = rows_of(network, parameters)[None].clone()
-    stack = Stack(network, theta, torch.zeros(1, 0), [0.5])
+    stack = kind(network, theta, torch.zeros(1, 0), torch.zeros_like(theta), [0.5])
     stack.start_epoch([1], 0, 40)
     x = torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(stack.forward(x, train=False)[0], network.eval()(x[0]))
@@ -245,26 +265,27 @@ def first_rows(members: Sequence[Member], count: int) -> list[Member]:
     ],
     ids=["mlp", "mlp-table", "cnn", "spectrogram"],
 )
-def test_stacked_equals_looped(recipe: Recipe, kind: str) -> None:
+def test_stacked_equals_vmapped_equals_looped(recipe: Recipe, kind: str) -> None:
     data = {"digits": digits, "table": table, "clips": clips}[kind]()
     given = first_rows(members_of(data, [recipe] * 3), 400)
     results = []
-    for way in (True, False):
-        people = population(data, given, stacked=way)
-        assert people.stacked is way
-        assert len(people.stacks) == (1 if way else 3)
+    for way in WAYS:
+        people = population(data, given, way)
+        assert len(people.shares) == (3 if way is LOOPED else 1)
         history = [s for scores in train(people) for s in scores]
         results.append((people.trained, history))
-    for a, b in zip(*(r[0] for r in results), strict=True):
-        torch.testing.assert_close(a.theta, b.theta, rtol=1e-3, atol=2e-4)
-        torch.testing.assert_close(a.buffers, b.buffers, rtol=1e-3, atol=2e-4)
-    for s, t in zip(*(r[1] for r in results), strict=True):
-        assert s.val_loss == pytest.approx(t.val_loss, rel=1e-3, abs=1e-4)
-        assert (s.member, s.epoch, s.lr) == (t.member, t.epoch, t.lr)
+    looped = results[WAYS.index(LOOPED)]
+    for trained, history in results:
+        for a, b in zip(trained, looped[0], strict=True):
+            torch.testing.assert_close(a.theta, b.theta, rtol=1e-3, atol=2e-4)
+            torch.testing.assert_close(a.buffers, b.buffers, rtol=1e-3, atol=2e-4)
+        for s, t in zip(history, looped[1], strict=True):
+            assert s.val_loss == pytest.approx(t.val_loss, rel=1e-3, abs=1e-4)
+            assert (s.member, s.epoch, s.lr) == (t.member, t.epoch, t.lr)
 
 
 def test_convolutions_are_looped_on_a_cpu() -> None:
     data = digits()
     cnn = dataclasses.replace(SHORT, model=Cnn(channels=(4,), depth=1))
-    assert not population(data, members_of(data, [cnn] * 2)).stacked
-    assert population(data, members_of(data, [SHORT] * 2)).stacked
+    assert population(data, members_of(data, [cnn] * 2)).execution == LOOPED
+    assert population(data, members_of(data, [SHORT] * 2)).execution == Execution("stacked", 2)

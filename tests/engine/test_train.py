@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers.data import digits, members_of, population, table, varied
+from helpers.data import LOOPED, STACKED, WAYS, digits, members_of, population, table, varied
 from trainwell.data.dataset import Dataset
-from trainwell.engine.population import Member, Population, Trained, padded, plan
+from trainwell.engine.members import Member, Trained, padded, plan
+from trainwell.engine.population import Execution, Population
+from trainwell.engine.score import EpochScore
 from trainwell.engine.stack import layout, named_rows
-from trainwell.engine.train import EpochScore, train, train_epoch
+from trainwell.engine.train import train, train_epoch
 from trainwell.recipe import Recipe
 from trainwell.seeding import numpy_stream, torch_stream
 from trainwell.techniques.models.cnn import Cnn
@@ -36,9 +38,9 @@ BASE = Recipe(
 
 
 def trained(
-    members: Sequence[Member], data: Dataset | None = None, stacked: bool | None = None
+    members: Sequence[Member], data: Dataset | None = None, execution: Execution | None = None
 ) -> tuple[list[Trained], list[EpochScore]]:
-    people = population(table() if data is None else data, members, stacked)
+    people = population(table() if data is None else data, members, execution)
     history = [score for scores in train(people) for score in scores]
     return people.trained, history
 
@@ -132,19 +134,20 @@ HAND = {
 
 
 @pytest.mark.parametrize("name", HAND)
-@pytest.mark.parametrize("stacked", [True, False])
-def test_equals_a_plain_torch_loop(name: str, stacked: bool) -> None:
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_equals_a_plain_torch_loop(name: str, way: Execution) -> None:
     data = table()
     members = members_of(data, HAND[name], seeds=[11, 5, 8])
     assert plan(members) == [[0, 1, 2]]
-    people = population(data, members, stacked)
+    people = population(data, members, way)
     for _ in range(3):
-        train_epoch(people)
-        people.epochs += 1
+        list(train_epoch(people))
     for k, member in enumerate(members):
         theta, statistics = by_hand(member, data, 3)
-        torch.testing.assert_close(people.theta[k], theta, rtol=2e-3, atol=2e-4)
-        torch.testing.assert_close(people.buffers[k], statistics, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(people.theta[k, : len(theta)], theta, rtol=2e-3, atol=2e-4)
+        torch.testing.assert_close(
+            people.buffers[k, : len(statistics)], statistics, rtol=1e-3, atol=1e-4
+        )
 
 
 # --- members do not touch each other -----------------------------------------------------------
@@ -208,19 +211,19 @@ def test_equal_members_get_equal_weights() -> None:
     same(a, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("stacked", [True, False])
-def test_a_diverged_member_disturbs_nobody(stacked: bool) -> None:
+@pytest.mark.parametrize("way", [STACKED, LOOPED], ids=str)
+def test_a_diverged_member_disturbs_nobody(way: Execution) -> None:
     base = dataclasses.replace(BASE, model=Mlp(hidden=(16,), norm="none"), optimizer=Momentum())
     recipes = varied(base, lr=[0.01, 1e30, 0.02, 0.05])
     members = members_of(table(), recipes, seeds=[1, 2, 3, 4])
-    found, history = trained(members, stacked=stacked)
+    found, history = trained(members, execution=way)
     assert [t.diverged for t in found] == [False, True, False, False]
     assert found[1].epochs == 1
     assert found[1].best_epoch == 0
     assert found[1].theta.isfinite().all()  # the initial weights
     assert [s.epoch for s in history if s.member == 1] == [1]
     assert not math.isfinite(history[1].val_loss + history[1].train_loss)
-    without, other = trained([members[i] for i in (0, 2, 3)], stacked=stacked)
+    without, other = trained([members[i] for i in (0, 2, 3)], execution=way)
     for a, b in zip(without, (found[0], found[2], found[3]), strict=True):
         same(a, b)
     kept = [s for s in history if s.member != 1]
@@ -245,15 +248,17 @@ def test_members_that_end_early_change_nothing() -> None:
 
 def scored(t: Trained, people: Population) -> tuple[float, float]:
     """Log loss and accuracy of a member's kept weights on its validation rows, by plain torch."""
-    network = t.member.recipe.model.build(people.inputs.shape, people.classes, 0.0)
+    network = t.member.recipe.model.build(
+        people.examples.inputs.shape, people.examples.classes, 0.0
+    )
     parameters, statistics = layout(network)
     state = dict(named_rows(t.theta, parameters)) | dict(named_rows(t.buffers, statistics))
     network.load_state_dict(state, strict=False)
     rows = torch.from_numpy(t.member.validation)
-    assert people.inputs.bank is not None
+    assert people.examples.inputs.bank is not None
     with torch.no_grad():
-        logits = network.eval()(people.inputs.bank[rows])
-    labels = people.labels[rows]
+        logits = network.eval()(people.examples.inputs.bank[rows])
+    labels = people.examples.labels[rows]
     right = (logits.argmax(dim=1) == labels).double().mean()
     return float(nn.functional.cross_entropy(logits, labels)), float(right)
 
@@ -306,10 +311,10 @@ def test_train_score_is_clean() -> None:
     rows, mask = people.train_sample
     assert mask.sum() == len(people.members[0].validation)
     assert set(rows[0].tolist()) <= set(people.members[0].train.tolist())
-    assert people.inputs.bank is not None
+    assert people.examples.inputs.bank is not None
     with torch.no_grad():
-        logits = people.stacks[0].forward(people.inputs.bank[rows], train=False)[0]
-    expected = nn.functional.cross_entropy(logits, people.labels[rows[0]])
+        logits = people.shares[0].network.forward(people.examples.inputs.bank[rows], train=False)[0]
+    expected = nn.functional.cross_entropy(logits, people.examples.labels[rows[0]])
     assert score.train_loss == pytest.approx(float(expected), abs=1e-6)
 
 
@@ -331,8 +336,8 @@ def test_l2_acts_on_weights_only() -> None:
     people = population(data, members_of(data, [recipe]))
     people.theta.copy_(torch.rand(people.theta.shape) + 0.5)
     before = people.theta.clone()
-    people.stacks[0].gradient = lambda loss, into: into.zero_()  # type: ignore[method-assign]
-    train_epoch(people)
+    people.shares[0].network.gradient = lambda loss: people.grad.zero_()  # type: ignore[method-assign]
+    list(train_epoch(people))
     for slot in people.parameters:
         factor = 1 - 0.1 * 0.5 if slot.decays else 1.0
         part = slice(slot.start, slot.stop)

@@ -13,7 +13,8 @@ import torch
 
 from trainwell.data.dataset import AudioSchema, Column, Dataset, ImageSchema, TableSchema
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.population import Member, Population
+from trainwell.engine.members import Examples, Member
+from trainwell.engine.population import Execution, Population
 from trainwell.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -105,11 +106,22 @@ def members_of(
     ]
 
 
-def population(data: Dataset, members: Sequence[Member], stacked: bool | None = None) -> Population:
+def examples(data: Dataset, recipe: Recipe, rows: npt.NDArray[Any]) -> Examples:
+    """The data with one pre-processing, fitted on these rows."""
+    inputs = fold_inputs(data, recipe, [rows])
+    return Examples(inputs, torch.from_numpy(data.labels), len(data.classes), CPU)
+
+
+def population(
+    data: Dataset, members: Sequence[Member], execution: Execution | None = None
+) -> Population:
     """A population of members that share pre-processing 0."""
-    inputs = fold_inputs(data, members[0].recipe, [members[0].train])
-    labels = torch.from_numpy(data.labels)
-    return Population(members, inputs, labels, len(data.classes), CPU, stacked)
+    return Population(members, examples(data, members[0].recipe, members[0].train), execution)
+
+
+STACKED, VMAPPED = Execution("stacked", 99), Execution("vmapped", 99)
+LOOPED = Execution("looped", 1)
+WAYS = [STACKED, VMAPPED, LOOPED]
 
 
 def varied(base: Recipe, **options: Sequence[Any]) -> list[Recipe]:

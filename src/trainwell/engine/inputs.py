@@ -8,21 +8,27 @@ pre-processed batch by batch, which gives the same numbers.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from trainwell.data.bulk import chunk_rows, each_column, release
 from trainwell.data.dataset import AudioSchema, ImageSchema, IntArray, Schema
+from trainwell.memory import available_memory
 from trainwell.recipe import Recipe
 from trainwell.techniques.inputs import Bytes, LogMelLayer, Pcm, TableEncoder
 from trainwell.techniques.preprocess import LogMel
 
 MOST_LEVELS = 200  # of a category; rarer ones are treated like missing ones
-CHUNK = 2048  # examples pre-processed at once
-KEEP_SPECTROGRAMS = 2 << 30  # bytes of spectrograms kept instead of being made for every batch
+CHUNK = 2048  # examples pre-processed at once, at most
+HELD_BYTES = 64 << 20  # of a mapped file that is read, after which its pages are let go
+KEEP_SPECTROGRAMS = 2 << 30  # bytes of spectrograms kept instead of being made for every batch,
+KEEP_SHARE = 2  # but no more than half of the memory there is
 KEEP_BYTES = 128 << 20  # pre-processed data up to this size are kept, all folds together
 
 
@@ -57,11 +63,14 @@ def front(
         return Bytes()
     if isinstance(schema, AudioSchema):
         return Pcm()
-    levels = [len(f.levels) for f in schema.features]
-    known = inputs[development]
-    missing = [j for j, count in enumerate(levels) if not count and np.isnan(known[:, j]).any()]
-    kept = [frequent_levels(known[:, j], count) for j, count in enumerate(levels)]
-    return TableEncoder.fit(torch.from_numpy(inputs[rows]), kept, missing)
+    missing, kept = [], []
+    for j, (feature, known) in enumerate(
+        zip(schema.features, each_column(inputs, development), strict=True)
+    ):
+        kept.append(frequent_levels(known, len(feature.levels)))
+        if not feature.levels and np.isnan(known).any():
+            missing.append(j)
+    return TableEncoder.fit(map(torch.from_numpy, each_column(inputs, rows)), kept, missing)
 
 
 def frequent_levels(codes: npt.NDArray[np.generic], levels: int) -> tuple[int, ...]:
@@ -76,9 +85,26 @@ def frequent_levels(codes: npt.NDArray[np.generic], levels: int) -> tuple[int, .
 def _through(
     layers: nn.Sequential, inputs: npt.NDArray[np.generic], rows: IntArray
 ) -> Iterator[Tensor]:
+    step = examples_at_once(inputs)
     with torch.no_grad():
-        for start in range(0, len(rows), CHUNK):
-            yield layers(torch.from_numpy(inputs[rows[start : start + CHUNK]]))
+        for start in range(0, len(rows), step):
+            yield layers(take(inputs, rows[start : start + step]))
+            release(inputs)
+
+
+def take(inputs: npt.NDArray[np.generic], rows: IntArray | slice) -> Tensor:
+    """Some rows of the inputs as a tensor of their own type; a mapped file is read here.
+
+    A slice of what lies in memory is not copied.
+    """
+    some = np.ascontiguousarray(inputs[rows])
+    # Tensors know no read-only memory, and what is mapped must not be held on to.
+    return torch.from_numpy(some if some.flags.writeable else some.copy())
+
+
+def examples_at_once(inputs: npt.NDArray[np.generic]) -> int:
+    """How many examples (N, ...) are pre-processed at once: `CHUNK`, fewer of large ones."""
+    return min(CHUNK, chunk_rows(4 * math.prod(inputs.shape[1:])))  # as float32
 
 
 def shared_layers(fold: nn.Sequential) -> int:
@@ -100,30 +126,49 @@ class FoldInputs:
         """inputs (N, ...) are shared, not copied, unless they are pre-processed once and kept."""
         self.layers = list(folds)  # the whole pre-processing of each fold, for the saved model
         self.examples = len(inputs)
-        self.raw = torch.from_numpy(inputs)
+        self.raw = inputs
         shared = shared_layers(folds[0])
         front = nn.Sequential(*list(folds[0])[:shared])
-        with torch.no_grad():
-            one = front(self.raw[:1])
-            if shared and len(inputs) * one.numel() * one.element_size() <= KEEP_SPECTROGRAMS:
-                # Spectrograms are the same for every fold and epoch: computed once.
-                self.raw = torch.cat([front(chunk) for chunk in torch.split(self.raw, CHUNK)])
-                folds = [nn.Sequential(*list(fold)[shared:]) for fold in folds]
+        if shared and self._fits(front):
+            # Spectrograms are the same for every fold and epoch: computed once.
+            self.raw = self._applied([front], torch.device("cpu")).numpy()
+            folds = [nn.Sequential(*list(fold)[shared:]) for fold in folds]
         # Copies: the caller's layers stay where they are (on the CPU), for the saved model.
         self.folds = [copy.deepcopy(fold).to(device) for fold in folds]
         with torch.no_grad():
-            probe = [fold(self.raw[:1].to(device)) for fold in self.folds]
+            probe = [fold(take(self.raw, slice(1)).to(device)) for fold in self.folds]
         self.shape = tuple(probe[0].shape[1:])
         size = self.examples * probe[0].numel() * 4 * len(folds)
-        self.bank = self._preprocessed(device) if size <= KEEP_BYTES else None
+        self.bank = self._applied(self.folds, device) if size <= KEEP_BYTES else None
+        self._read = 0  # bytes read from a mapped file since its pages were let go
 
-    def _preprocessed(self, device: torch.device) -> Tensor:
-        """All examples of all folds (F·N, ...), float32."""
-        starts = range(0, self.examples, CHUNK)
+    def _fits(self, front: nn.Sequential) -> bool:
+        """Whether what these layers make of all examples may be kept."""
         with torch.no_grad():
-            return torch.cat(
-                [fold(self.raw[s : s + CHUNK].to(device)) for fold in self.folds for s in starts]
-            )
+            one = front(take(self.raw, slice(1)))
+        size = self.examples * one.numel() * one.element_size()
+        return bool(size <= min(KEEP_SPECTROGRAMS, available_memory() // KEEP_SHARE))
+
+    def _applied(self, folds: Sequence[nn.Sequential], device: torch.device) -> Tensor:
+        """All examples behind the layers of each fold (F·N, ...), float32."""
+        step = examples_at_once(self.raw)
+        made: Tensor | None = None
+        with torch.no_grad():
+            for number, fold in enumerate(folds):
+                for start in range(0, self.examples, step):
+                    some = fold(take(self.raw, slice(start, start + step)).to(device))
+                    if made is None:  # one piece from the beginning, not pieces joined at the end
+                        made = some.new_empty((len(folds) * self.examples, *some.shape[1:]))
+                    at = number * self.examples + start
+                    made[at : at + len(some)] = some
+                    release(self.raw)
+        assert made is not None, "no examples"
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes: what `gather` needs, no more."""
+        left: dict[str, Any] = {"layers": []} | ({} if self.bank is None else {"raw": self.raw[:0]})
+        return self.__dict__ | left
 
     def gather(self, folds: Tensor, rows: Tensor) -> Tensor:
         """Inputs (K, B, ...) for rows (K, B) of the folds (K,), on the device."""
@@ -134,7 +179,11 @@ class FoldInputs:
         device = next((b.device for f in self.folds for b in f.buffers()), torch.device("cpu"))
         with torch.no_grad():
             each = [
-                self.folds[f](self.raw[r].to(device))
-                for f, r in zip(folds.tolist(), rows, strict=True)
+                self.folds[f](take(self.raw, r).to(device))
+                for f, r in zip(folds.tolist(), rows.numpy(), strict=True)
             ]
-        return torch.stack(each)
+        self._read += rows.numel() * self.raw[0].nbytes
+        if self._read > HELD_BYTES:
+            release(self.raw)
+            self._read = 0
+        return each[0][None] if members == 1 else torch.stack(each)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from trainwell.engine.inputs import FoldInputs
-from trainwell.engine.population import Member, Population, plan
-from trainwell.engine.train import EpochScore, train
+from trainwell.engine.members import Member
+from trainwell.engine.score import EpochScore
+from trainwell.engine.trainer import Trainer
 from trainwell.recipe import Recipe
-from trainwell.techniques.optim.first_order import Adam
 
 WIDENINGS = 3
 
@@ -59,29 +58,21 @@ def rates(low: float, count: int) -> list[float]:
 
 
 def first_rates(recipe: Recipe) -> list[float]:
-    """Where the search starts: around 2e-3 for Adam, around 0.05 for plain gradient descent."""
-    return rates(5e-4, 5) if isinstance(recipe.optimizer, Adam) else rates(0.01, 5)
+    """Where the search starts: five rates around what is usual for the optimiser."""
+    return rates(recipe.optimizer.usual_rate / 4, 5)
 
 
-def climb(
-    trials: Sequence[Member],
-    inputs: FoldInputs,
-    labels: torch.Tensor,
-    classes: int,
-    device: torch.device,
-    tick: Callable[[int, int], bool],
-) -> Ladder:
+def climb(trials: Sequence[Member], trainer: Trainer, deadline: float | None = None) -> Ladder:
     """Try every rate on every trial (members whose recipe has no rate yet) and choose.
 
     A rung's loss is the mean validation log loss, each trial taken at its best epoch; `choose`
-    says which rung is taken.
-    `tick(done, total)` is called after each epoch, counted in trainings × epochs; when it answers
-    False the search ends with what it knows.
+    says which rung is taken. At the deadline (`time.time()`), or when somebody asks to stop, the
+    search ends with what it knows.
     """
     rungs: dict[float, Rung] = {}
     wanted = first_rates(trials[0].recipe)
-    for _ in range(1 + WIDENINGS):
-        tried, in_time = _try_rates(wanted, trials, inputs, labels, classes, device, tick)
+    for number in range(1 + WIDENINGS):
+        tried, in_time = _try_rates(wanted, trials, trainer, f"ladder{number}", deadline)
         rungs |= {rung.lr: rung for rung in tried}
         ordered = [rungs[r] for r in sorted(rungs)]
         chosen = choose(ordered)
@@ -124,11 +115,9 @@ def choose(rungs: Sequence[Rung]) -> Rung:
 def _try_rates(
     wanted: Sequence[float],
     trials: Sequence[Member],
-    inputs: FoldInputs,
-    labels: torch.Tensor,
-    classes: int,
-    device: torch.device,
-    tick: Callable[[int, int], bool],
+    trainer: Trainer,
+    stage: str,
+    deadline: float | None,
 ) -> tuple[list[Rung], bool]:
     """A rung per rate, and whether there was time to finish."""
     members = [
@@ -136,33 +125,23 @@ def _try_rates(
         for lr in wanted
         for t in trials
     ]
-    lowest: list[EpochScore | None] = [None] * len(members)
-    total, done = len(members) * trials[0].recipe.epochs, 0
-    diverged, in_time = [False] * len(members), True
-    for group in plan(members):
-        population = Population([members[i] for i in group], inputs, labels, classes, device)
-        for scores in train(population):
-            for score in scores:
-                before = lowest[group[score.member]]
-                if before is None or not before.val_loss <= score.val_loss:
-                    lowest[group[score.member]] = score
-            done += len(scores)
-            in_time = tick(done, total)
-            if not in_time:
-                population.finish(range(len(population.members)))
-                break
-        for i, trained in zip(group, population.trained, strict=True):
-            diverged[i] = trained.diverged
-    per = len(trials)
-    found = []
+    result = trainer.train(members, stage, deadline)
+    lowest: dict[int, EpochScore] = {}
+    for score in result.history:
+        before = lowest.get(score.member)
+        if before is None or not before.val_loss <= score.val_loss:
+            lowest[score.member] = score
+    per, found = len(trials), []
     for rung, lr in enumerate(wanted):
-        mine = [s for s in lowest[rung * per : (rung + 1) * per] if s is not None]
-        broken = any(diverged[rung * per : (rung + 1) * per])
-        found.append(_rung(lr, mine, broken))
-    return found, in_time
+        mine = range(rung * per, (rung + 1) * per)
+        broken = any(i not in result.trained or result.trained[i].diverged for i in mine)
+        found.append(_rung(lr, [lowest[i] for i in mine if i in lowest], broken))
+    return found, not (result.late or result.stopped)
 
 
 def _rung(lr: float, scores: Sequence[EpochScore], diverged: bool) -> Rung:
+    if not scores:  # its turn did not come
+        return Rung(lr, math.inf, 0.0, 0.0, True)
     losses = torch.tensor([s.val_loss for s in scores], dtype=torch.float64)
     accuracies = torch.tensor([s.val_accuracy for s in scores], dtype=torch.float64)
     # Two sources of chance: which rows were held out, and which trial it was.

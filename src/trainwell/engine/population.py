@@ -1,82 +1,73 @@
-"""A population: K members trained together, and its state between two epochs.
+"""A population: K members trained together, and its state between two steps.
 
-A member is a recipe, the rows it trains and validates on, and a seed. Members of one population
-share what sets the shape of the computation; they may differ in seed, rows, learning rate,
-schedule, strengths of regularisation and the optimiser's numbers.
+Members of one population share what sets the shape of the computation; they may differ in seed,
+rows, learning rate, schedule, the optimiser's numbers, regularisation, class weights, initial
+weights and strength of augmentation (`members.plan` says which can share one).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from trainwell.data.dataset import IntArray
-from trainwell.engine.inputs import FoldInputs
-from trainwell.engine.stack import Slot, Stack, can_stack, layout, rows_of
-from trainwell.recipe import Recipe
-from trainwell.seeding import numpy_stream, torch_stream
-from trainwell.techniques.optim.first_order import Optimizer
-from trainwell.techniques.regularize import L2
+from trainwell.engine.members import (
+    Examples,
+    Member,
+    Trained,
+    initial_row,
+    padded,
+    plan,
+    train_sample,
+)
+from trainwell.engine.share import Rows, Share, Way
+from trainwell.engine.stack import can_stack, layout, row_width, rows_of
+from trainwell.engine.vmapped import can_vmap
 
-TRAIN_SAMPLE = 2000  # training rows scored after each epoch, at most
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One training to be done: recipe (with a rate), rows, seed."""
-
-    recipe: Recipe
-    fold: int  # which pre-processing
-    train: IntArray  # row numbers
-    validation: IntArray  # row numbers
-    seed: int
-    most_steps: int | None = None  # steps per epoch, at most
-
-    @property
-    def batch(self) -> int:
-        """Examples per step: the recipe's batch size, or all rows where there are fewer."""
-        return min(self.recipe.batch_size, len(self.train))
-
-    @property
-    def sample_size(self) -> int:
-        """Training rows that are scored after each epoch: as many as there are validation rows."""
-        return min(len(self.train), len(self.validation), TRAIN_SAMPLE)
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch; a last incomplete batch is left out (other rows in each epoch)."""
-        own = len(self.train) // self.batch
-        return own if self.most_steps is None else min(own, self.most_steps)
+if TYPE_CHECKING:
+    from trainwell.engine.probes import Probe
 
 
-def plan(members: Sequence[Member]) -> list[list[int]]:
-    """Positions of the members that can share a population, in order of first appearance."""
-    groups: dict[object, list[int]] = {}
-    for position, member in enumerate(members):
-        r = member.recipe
-        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.epochs, r.preprocess)
-        groups.setdefault((shape, member.batch, member.steps), []).append(position)
-    return list(groups.values())
+@dataclass(frozen=True)
+class Execution:
+    """How a population runs: so many members at a time, stacked or by vmap; looped: one by one."""
+
+    way: Way
+    size: int  # members computed together, at most
+
+    def __str__(self) -> str:
+        return "member by member" if self.size == 1 else f"{self.way}, {self.size} at a time"
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A member after training: its best weights and when they were reached."""
+def build(member: Member, examples: Examples) -> nn.Module:
+    """The member's network, its own random numbers always the same; they are replaced later."""
+    recipe = member.recipe
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = recipe.model.build(
+            examples.inputs.shape, examples.classes, recipe.dropout
+        )
+    return network
 
-    member: Member
-    theta: Tensor  # (P,)
-    buffers: Tensor  # (Q,)
-    epochs: int  # epochs trained
-    best_epoch: int  # counted from 1; 0: never better than its initial weights
-    accuracy: float  # on its validation rows, best epoch
-    log_loss: float
-    diverged: bool
+
+def default_execution(network: nn.Module, members: int, examples: Examples) -> Execution:
+    """All at once where that works, except convolutions on a CPU.
+
+    Grouped convolutions are slow there, so that stacking them gains nothing.
+    """
+    convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
+    if members == 1 or (convolves and examples.device.type == "cpu"):
+        return Execution("looped", 1)
+    if can_stack(network):
+        return Execution("stacked", members)
+    if can_vmap(network, torch.zeros(examples.inputs.shape)):
+        return Execution("vmapped", members)
+    return Execution("looped", 1)
 
 
 class Population:
@@ -85,78 +76,86 @@ class Population:
     def __init__(
         self,
         members: Sequence[Member],
-        inputs: FoldInputs,
-        labels: Tensor,
-        classes: int,
-        device: torch.device,
-        stacked: bool | None = None,
+        examples: Examples,
+        execution: Execution | None = None,
+        precision: torch.dtype | None = None,
+        probing: bool = False,
     ) -> None:
-        """Build and initialise; `stacked` None lets the architecture decide."""
-        first = members[0].recipe
-        self.inputs, self.labels, self.classes, self.device = inputs, labels, classes, device
-        with torch.random.fork_rng(devices=[]):  # building draws numbers that nobody uses
-            self.network = first.model.build(inputs.shape, classes, first.dropout)
+        """Build and initialise; without `execution` the architecture decides.
+
+        probing: measure gradients, updates and activations after every epoch, into `probes`.
+        precision: torch.bfloat16 for mixed precision; None computes in float32.
+        Raises ValueError for members that cannot share a population.
+        """
+        if len(plan(members)) != 1:
+            raise ValueError("these members cannot share a population; plan() says which can")
+        self.examples, self.device, self.precision = examples, examples.device, precision
+        self.network = build(members[0], examples)
         self.parameters, self.statistics = layout(self.network)
+        self.execution = execution or default_execution(self.network, len(members), examples)
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
         rows = [initial_row(m, self.network, self.parameters) for m in members]
-        self.theta = torch.stack(rows).to(device)
+        self.theta = torch.stack(rows).to(self.device)
         begin = rows_of(self.network, self.statistics)
-        self.buffers = begin.expand(len(members), -1).clone().to(device)
+        self.buffers = begin.repeat(len(members), 1).to(self.device)
         self.grad = torch.zeros_like(self.theta)
-        self.state = tuple(torch.zeros_like(self.theta) for _ in first.optimizer.state)
-        self.weights = torch.cat(
-            [torch.full((s.stop - s.start,), float(s.decays)) for s in self.parameters]
-        ).to(device)
-        self.steps = 0
-        self.epochs = 0
-        self.stop = False  # set from outside: end before the next step, keep the best so far
+        rule = members[0].recipe.optimizer
+        self.state = tuple(torch.zeros_like(self.theta) for _ in rule.state)
+        self.weights = torch.zeros(row_width(self.parameters))
+        for slot in self.parameters:
+            self.weights[slot.start : slot.stop] = float(slot.decays)
+        self.weights = self.weights.to(self.device)
+        self.epochs = 0  # complete ones
+        self.place = (0, 0)  # in the present epoch: share, and steps of it that are done
         self.done: dict[int, Trained] = {}
+        self.probes: list[Probe] = []
+        self.before = torch.zeros_like(self.theta) if probing else None  # θ before an epoch's end
         self.best_theta, self.best_buffers = self.theta.clone(), self.buffers.clone()
         self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy
         self.best_epoch = [0] * len(members)
-        # On a CPU convolutions gain nothing from stacking (grouped kernels are slow there).
-        convolves = any(isinstance(m, nn.Conv2d) for m in self.network)
-        fits = can_stack(self.network) and not (convolves and device.type == "cpu")
-        self.stacked = fits if stacked is None else stacked
-        self._rebuild()
+        self.rebuild()
 
-    def _rebuild(self) -> None:
-        """Views, random streams and per-member numbers for the members that are left."""
-        rates = [m.recipe.dropout for m in self.members]
-        if self.stacked:
-            self.stacks = [Stack(self.network, self.theta, self.buffers, rates)]
-        else:
-            rows = [slice(k, k + 1) for k in range(len(self.members))]
-            self.stacks = [
-                Stack(self.network, self.theta[r], self.buffers[r], rates[r]) for r in rows
-            ]
-        self.folds = torch.tensor([m.fold for m in self.members])
+    def rebuild(self) -> None:
+        """Views and per-member numbers for the members that are left.
+
+        A member stays in its share when others are done: what is computed together must not
+        depend on what else the population holds.
+        """
+        size = 1 if self.execution.way == "looped" else self.execution.size
+        number = [i // size for i in self.ids]
+        begin = [k for k in range(len(number)) if k == 0 or number[k] != number[k - 1]]
+        self.slices = [slice(a, b) for a, b in pairwise([*begin, len(number)])]
+        self.shares = [self.share(rows) for rows in self.slices]
         self.validation = padded([m.validation for m in self.members])
-        self.train_sample = padded([_sample(m) for m in self.members])
-        self.l2 = self._column([_l2(m.recipe) for m in self.members])
-        self.hyper = {
-            f.name: self._column([getattr(m.recipe.optimizer, f.name) for m in self.members])
-            for f in dataclasses.fields(self.optimizer)
-        }
+        self.train_sample = padded([train_sample(m) for m in self.members])
 
-    def _column(self, values: Sequence[float]) -> float | Tensor:
-        """One number where all members agree, else a (K, 1) column."""
-        if len(set(values)) == 1:
-            return values[0]
-        return torch.tensor(values, device=self.device)[:, None]
+    def share(self, rows: slice) -> Share:
+        """The members of these rows, to be computed together."""
+        return Share(
+            self.members[rows],
+            self.network,
+            Rows(
+                self.theta[rows],
+                self.buffers[rows],
+                self.grad[rows],
+                tuple(s[rows] for s in self.state),
+                self.weights,
+            ),
+            self.examples,
+            way=self.execution.way,
+            precision=self.precision,
+        )
 
     @property
-    def optimizer(self) -> Optimizer:
-        """The update rule that all members share."""
-        return self.members[0].recipe.optimizer
-
-    def share(self, stack: int) -> slice:
-        """Rows of the matrices that belong to one stack: all, or one member's."""
-        return slice(None) if self.stacked else slice(stack, stack + 1)
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return self.members[0].steps
 
     def finish(self, rows: Sequence[int], diverged: bool = False) -> None:
         """Record these members as trained and drop them; the others go on undisturbed."""
+        if not rows:
+            return
         for k in rows:
             loss, accuracy = self.best[k]
             self.done[self.ids[k]] = Trained(
@@ -177,12 +176,13 @@ class Population:
         self.grad = torch.zeros_like(self.theta)
         self.state = tuple(s[index] for s in self.state)
         self.best_theta, self.best_buffers = self.best_theta[index], self.best_buffers[index]
+        self.before = None if self.before is None else self.before[index]
         self.members = [self.members[r] for r in rows]
         self.ids = [self.ids[r] for r in rows]
         self.best = [self.best[r] for r in rows]
         self.best_epoch = [self.best_epoch[r] for r in rows]
         if self.members:
-            self._rebuild()
+            self.rebuild()
 
     @property
     def trained(self) -> list[Trained]:
@@ -200,35 +200,3 @@ class Population:
                 self.best[k], self.best_epoch[k] = (loss, accuracy), epoch
                 self.best_theta[k].copy_(self.theta[k])
                 self.best_buffers[k].copy_(self.buffers[k])
-
-
-def initial_row(member: Member, network: nn.Sequential, slots: Sequence[Slot]) -> Tensor:
-    """A member's initial parameters (P,), from its own stream, one stream per layer."""
-    row = rows_of(network, slots)
-    for slot in slots:
-        part = row[slot.start : slot.stop].view(slot.shape)
-        if slot.decays:
-            member.recipe.init(part, torch_stream(member.seed, "init", slot.name))
-        elif slot.name.endswith("bias"):
-            part.zero_()
-    return row
-
-
-def _sample(member: Member) -> IntArray:
-    """Training rows on which the clean training score is measured."""
-    stream = numpy_stream(member.seed, "train-sample")
-    return np.sort(stream.permutation(member.train)[: member.sample_size])
-
-
-def _l2(recipe: Recipe) -> float:
-    return sum(r.strength for r in recipe.regularize if isinstance(r, L2))
-
-
-def padded(rows: Sequence[IntArray]) -> tuple[Tensor, Tensor]:
-    """Row lists of unequal length as (K, V) row numbers and a (K, V) mask of what counts."""
-    longest = max(len(r) for r in rows)
-    numbers = np.zeros((len(rows), longest), np.int64)
-    mask = np.zeros((len(rows), longest), np.bool_)
-    for k, r in enumerate(rows):
-        numbers[k, : len(r)], mask[k, : len(r)] = r, True
-    return torch.from_numpy(numbers), torch.from_numpy(mask)

@@ -12,12 +12,16 @@ import os
 from pathlib import Path
 
 import torch
+from torch import nn
 
 MANY = 3e8  # operations of one batch forward from which a second thread pays
 
 
 def cores() -> int:
-    """Cores this process may use: CPU affinity, and the limit of its control group."""
+    """Cores this process may use: CPU affinity, and the limit of its control group.
+
+    Of processes that torchrun has started together on this machine, each has its share.
+    """
     ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -25,17 +29,30 @@ def cores() -> int:
             ours = min(ours, max(1, math.floor(int(quota) / int(period))))
     except (OSError, ValueError):
         pass  # no control group limit here
-    return max(1, ours)
+    return max(1, ours // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
 
-def choose_threads(work: float, jobs: int | None) -> int:
-    """Set torch's threads for this training and return their number.
+def threads_for(network: nn.Module, batch: int, shape: tuple[int, ...]) -> int:
+    """How many threads one process should use to train this network.
 
-    work: floating-point operations of one batch forward; below MANY the threads would spend their
-    time waiting for each other. The last bits of results depend on the number of threads, so it
-    follows from the machine and the command alone, never from how busy the machine is at the
-    moment; the run records it.
+    All cores for convolutions of MANY operations per batch; otherwise one, since threads would
+    spend their time waiting for each other. The last bits of results depend on the number of
+    threads, so it follows from the machine and the command alone, never from how busy the machine
+    is at the moment; the run records it.
     """
-    threads = min(jobs or cores(), cores()) if work >= MANY else 1
-    torch.set_num_threads(threads)
-    return threads
+    convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
+    if not convolves or batch * operations(network, shape) < MANY:
+        return 1
+    return cores()
+
+
+def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
+    """Floating-point operations of one example of `shape` through a network, forward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    was_training = network.training
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network.eval()(torch.zeros((1, *shape)))
+    network.train(was_training)
+    return float(counter.get_total_flops())

@@ -131,7 +131,8 @@ def render(
 
 def contents(folder: Path) -> list[str]:
     """Names in the run folder, the report with them; folders end with a slash."""
-    names = {p.name + ("/" if p.is_dir() else "") for p in folder.iterdir()}
+    files = [p for p in folder.iterdir() if p.name != "checkpoint"]  # gone when the run is complete
+    names = {p.name + ("/" if p.is_dir() else "") for p in files}
     return sorted(names | {"report.html"})
 
 

@@ -1,0 +1,117 @@
+"""Members: the trainings to be done, which of them can share a population, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainwell.data.dataset import IntArray
+from trainwell.engine.distributed import Ranks
+from trainwell.engine.inputs import FoldInputs
+from trainwell.engine.stack import Slot, rows_of
+from trainwell.recipe import Recipe
+from trainwell.seeding import numpy_stream, torch_stream
+
+TRAIN_SAMPLE = 2000  # training rows scored after each epoch, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What all trainings on one data set share."""
+
+    inputs: FoldInputs
+    labels: Tensor  # (N,), on the CPU
+    classes: int
+    device: torch.device
+    ranks: Ranks = Ranks()  # the processes that compute together
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One training to be done: recipe (with a rate), rows, seed."""
+
+    recipe: Recipe
+    fold: int  # which pre-processing
+    train: IntArray  # row numbers
+    validation: IntArray  # row numbers
+    seed: int
+    most_steps: int | None = None  # steps per epoch, at most
+
+    @property
+    def batch(self) -> int:
+        """Examples per step: the recipe's batch size, or all rows where there are fewer."""
+        return min(self.recipe.batch_size, len(self.train))
+
+    @property
+    def sample_size(self) -> int:
+        """Training rows that are scored after each epoch: as many as there are validation rows."""
+        return min(len(self.train), len(self.validation), TRAIN_SAMPLE)
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch; a last incomplete batch is left out (other rows in each epoch)."""
+        own = len(self.train) // self.batch
+        return own if self.most_steps is None else min(own, self.most_steps)
+
+
+def plan(members: Sequence[Member]) -> list[list[int]]:
+    """Positions of the members that can share a population, in order of first appearance.
+
+    They share what sets the shape of the computation: architecture, loss, update rule, batch size,
+    steps and epochs, pre-processing, kinds of augmentation, and whether units are dropped at all.
+    Everything else may differ from member to member.
+    """
+    groups: dict[object, list[int]] = {}
+    for position, member in enumerate(members):
+        r = member.recipe
+        kinds = tuple(type(a) for a in r.augment)
+        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.preprocess, kinds)
+        key = (shape, r.epochs, member.batch, member.steps)
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A member after training: its best weights and when they were reached."""
+
+    member: Member
+    theta: Tensor  # (P,), padded
+    buffers: Tensor  # (Q,), padded
+    epochs: int  # epochs trained
+    best_epoch: int  # counted from 1; 0: never better than its initial weights
+    accuracy: float  # on its validation rows, best epoch
+    log_loss: float
+    diverged: bool
+
+
+def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Tensor:
+    """A member's initial parameters, a padded row, from its own stream, one stream per layer."""
+    row = rows_of(network, slots)
+    for slot in slots:
+        part = row[slot.start : slot.stop].view(slot.shape)
+        if slot.decays:
+            member.recipe.init(part, torch_stream(member.seed, "init", slot.name))
+        elif slot.name.endswith("bias"):
+            part.zero_()
+    return row
+
+
+def train_sample(member: Member) -> IntArray:
+    """Training rows on which the clean training score is measured."""
+    stream = numpy_stream(member.seed, "train-sample")
+    return np.sort(stream.permutation(member.train)[: member.sample_size])
+
+
+def padded(rows: Sequence[IntArray]) -> tuple[Tensor, Tensor]:
+    """Row lists of unequal length as (K, V) row numbers and a (K, V) mask of what counts."""
+    longest = max(len(r) for r in rows)
+    numbers = np.zeros((len(rows), longest), np.int64)
+    mask = np.zeros((len(rows), longest), np.bool_)
+    for k, r in enumerate(rows):
+        numbers[k, : len(r)], mask[k, : len(r)] = r, True
+    return torch.from_numpy(numbers), torch.from_numpy(mask)

@@ -1,0 +1,197 @@
+"""From trained networks to a finished run: scores, yardsticks, run.json and the report.
+
+The sealed test part is opened here, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell import model as models
+from trainwell import results
+from trainwell.baselines import baselines
+from trainwell.data.dataset import IntArray
+from trainwell.engine.ladder import Ladder
+from trainwell.engine.members import Trained
+from trainwell.engine.score import EpochScore
+from trainwell.engine.threads import cores
+from trainwell.memory import peak_megabytes
+from trainwell.recipe import fields_as_text
+from trainwell.report.page import write_report
+from trainwell.run import Run, openings_so_far, write_json
+from trainwell.training import Work, out_of_fold
+from trainwell.version import __version__
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The rows that judge the model, and what it says of them.
+
+    part: "test", or "validation" where there is no test part. members (M, n, C) is None then: each
+    row is judged by other networks. probabilities (n, C) are those of the whole model.
+    """
+
+    part: str
+    rows: IntArray
+    members: Floats | None
+    probabilities: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What training gave: the ladder, every network with its history, and the models made of them:
+    the one of all networks, and the one that is kept."""
+
+    ladder: Ladder | None
+    trained: Sequence[Trained]
+    history: Sequence[EpochScore]
+    whole: models.Model
+    model: models.Model
+
+
+def judge(
+    work: Work, folder: Path, started: float, counted: Mapping[str, Any], outcome: Outcome
+) -> Run:
+    """From the trained model to the finished run: scores, yardsticks, files, report."""
+    data, split, progress = work.data, work.split, work.progress
+    progress.stage("scoring")
+    oof_rows, oof_folds, oof = out_of_fold(outcome.whole, data, split)
+    judged = Judgement("validation", oof_rows, None, oof)
+    if len(split.sealed):
+        rows = split.sealed.open("final score")
+        members = outcome.model.member_probabilities(data.inputs, rows)
+        judged = Judgement("test", rows, members, members.mean(axis=0))
+        run = work.trainer.store.once("name", lambda: uuid.uuid4().hex)
+        opened = openings_so_far(data.inputs, data.labels, rows, run)
+        if opened > 1:
+            progress.say(
+                f"these test rows were opened {opened} times on this machine: what was chosen by "
+                "their score is no longer measured by it"
+            )
+    alone = results.one_group(data, judged.rows)
+    if alone:
+        work.warnings.append(alone)
+    validation = results.scores(data, oof_rows, oof, work.options.seed)
+    progress.stage("training yardsticks")
+    train_score = results.train_scores(outcome.trained, outcome.history)
+    yardsticks: list[dict[str, Any]] = []
+    try:
+        yardsticks = _yardsticks(work, judged)
+    except KeyboardInterrupt:  # the network is trained and must not be lost
+        work.interrupted = True
+    except (ValueError, MemoryError, FloatingPointError) as error:
+        work.warnings.append(f"the yardsticks could not be trained ({error})")
+    progress.stage("writing the results")
+    result = (
+        _identity(work, folder)
+        | _measured(work, judged, outcome.model)
+        | {"validation": validation, "train": train_score}
+        | {"baselines": yardsticks, "data": results.data_table(data, counted)}
+        | _training(work, outcome)
+        | _circumstances(work, started)
+    )
+    write_json(folder / "findings.json", result["findings"])
+    write_json(folder / "decisions.json", result["decisions"])
+    tested = judged.part == "test"
+    test_rows = judged.rows if tested else judged.rows[:0]
+    np.savez_compressed(
+        folder / "oof.npz",
+        rows=oof_rows,
+        folds=oof_folds,
+        labels=data.labels[oof_rows],
+        probabilities=oof.astype(np.float32),
+        test_rows=test_rows,
+        test_labels=data.labels[test_rows],
+        test_probabilities=(judged.probabilities if tested else oof[:0]).astype(np.float32),
+    )
+    write_json(folder / "run.json", result)  # last: a folder with run.json is complete
+    write_report(folder)
+    return Run(folder, result)
+
+
+def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
+    """Baselines on the very rows that judge the network.
+
+    With a test part they train on everything outside it; without one, on every fold in turn.
+    """
+    data, seed = work.data, work.options.seed
+    if judged.part == "test":
+        rows = judged.rows
+        found = baselines(data, work.inputs.layers[0], work.split.development, rows, seed)
+        return results.baseline_table(data, rows, found, judged.part, seed)
+    parts = [
+        baselines(data, layers, fold.train, fold.validation, seed)
+        for layers, fold in zip(work.inputs.layers, work.split.folds, strict=True)
+    ]
+    rows = np.concatenate([fold.validation for fold in work.split.folds])
+    together = [
+        dataclasses.replace(same[0], probabilities=np.concatenate([b.probabilities for b in same]))
+        for same in zip(*parts, strict=False)
+    ]
+    return results.baseline_table(data, rows, together, judged.part, seed)
+
+
+def _identity(work: Work, folder: Path) -> dict[str, Any]:
+    return {
+        "name": work.data.name,
+        "kind": work.data.kind,
+        "run": str(folder),
+        "version": __version__,
+        "command": work.options.command,
+        "seed": work.options.seed,
+        "classes": list(work.data.classes),
+    }
+
+
+def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, Any]:
+    """Everything measured on the part that judges."""
+    data, seed = work.data, work.options.seed
+    labels = data.labels[judged.rows]
+    ensemble: dict[str, Any] = {"members": len(model.parts)}
+    if judged.members is not None:
+        ensemble = results.ensemble_table(
+            labels, judged.members, judged.probabilities, "test", seed
+        )
+    is_test = judged.part == "test"
+    return {
+        "test": results.scores(data, judged.rows, judged.probabilities, seed) if is_test else None,
+        "test_openings": len(work.split.sealed.openings),
+        "confusion_part": judged.part,
+        "ensemble": ensemble,
+        **results.class_table(data, judged.rows, judged.probabilities),
+    }
+
+
+def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "split": results.split_table(work.split),
+        "recipe": fields_as_text(work.recipe),
+        "ladder": results.ladder_table(outcome.ladder) if outcome.ladder else None,
+        "members": results.member_table(outcome.trained),
+        "parameters": outcome.model.parameters,
+        "findings": [],
+        "decisions": [],
+        "warnings": work.warnings,
+        "interrupted": work.interrupted,
+    }
+
+
+def _circumstances(work: Work, started: float) -> dict[str, Any]:
+    """Machine and times: what may differ when the same command runs again."""
+    return {
+        "environment": results.environment(work.trainer, cores()),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(started)),
+        "seconds": round(time.time() - started, 2),
+        "peak_mb": peak_megabytes() + work.trainer.workers_mb,
+    }
