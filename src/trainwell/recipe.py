@@ -25,8 +25,7 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.mlp import Linear, Mlp
+from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, Model, ResNet
 from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
 from trainwell.techniques.regularize import (
@@ -38,8 +37,6 @@ from trainwell.techniques.regularize import (
     Regularizer,
 )
 from trainwell.techniques.schedules import Cosine, Schedule
-
-Model = Linear | Mlp | Cnn
 
 
 @dataclass(frozen=True)
@@ -200,9 +197,15 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
     if len(mel) > 1:
         mistakes.append("preprocess: LogMel is given twice")
     pictures = isinstance(schema, ImageSchema) or bool(mel)
-    if isinstance(recipe.model, Cnn) and not pictures:
+    name = type(recipe.model).__name__
+    if isinstance(recipe.model, Cnn | ResNet) and not pictures:
         need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"
-        mistakes.append(f"model: Cnn needs {need}, the data are {schema.kind}; use Mlp or Linear")
+        todo = "use Mlp or Linear"
+        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
+    if isinstance(recipe.model, AudioCnn) and not mel:
+        need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "sound"
+        todo = "use Cnn or ResNet" if pictures else "use Mlp or Linear"
+        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
     mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
     if mistakes:
         raise RecipeError("recipe", mistakes)

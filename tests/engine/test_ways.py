@@ -26,8 +26,7 @@ from trainwell.recipe import Model, Recipe
 from trainwell.techniques.augment.tables import Jitter
 from trainwell.techniques.balance import ClassWeights
 from trainwell.techniques.init import He, SmallRandom, Xavier
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.mlp import Mlp
+from trainwell.techniques.models import AudioCnn, Cnn, Mlp, ResNet
 from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
 from trainwell.techniques.preprocess import Standardize
 from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
@@ -40,7 +39,12 @@ BASE_OF = {
     "table": BASE,
     "images": dataclasses.replace(BASE, preprocess=(Standardize(per="channel"),)),
 }
-SMALL: dict[type, Any] = {Mlp: Mlp(hidden=(12, 8)), Cnn: Cnn(channels=(4, 6), depth=1)}
+SMALL: dict[type, Any] = {
+    Mlp: Mlp(hidden=(12, 8)),
+    Cnn: Cnn(channels=(4, 6), depth=1),
+    ResNet: ResNet(channels=(4, 6)),
+    AudioCnn: AudioCnn(channels=(4, 6)),
+}
 
 
 # Three networks that are no plain sequence of known layers.
@@ -84,7 +88,9 @@ class Own:
 
     kind: str = "residual"
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+    def build(
+        self, shape: tuple[int, ...], classes: int, dropout: float, blocks: object = ()
+    ) -> nn.Module:
         inputs = torch.Size(shape).numel()
         return (
             Residual(inputs, classes, dropout)
@@ -168,7 +174,7 @@ EVERYTHING: dict[str, list[Any]] = {
 @pytest.mark.parametrize("model", choices(Model), ids=lambda c: c.__name__)
 def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     """Members that differ in everything at once."""
-    convolves = model is Cnn
+    convolves = model in (Cnn, ResNet, AudioCnn)
     data = digits() if convolves else table(rows=220)
     base = dataclasses.replace(
         BASE,
@@ -178,8 +184,9 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     )
     members = few(data, varied(base, **EVERYTHING))
     assert plan(members) == [[0, 1, 2]]
-    looped, history, _ = trained(members, data, LOOPED)
-    for way in (STACKED, VMAPPED):
+    looped, history, plain = trained(members, data, LOOPED)
+    assert can_stack(plain.network) == (model is not ResNet)
+    for way in (VMAPPED,) if model is ResNet else (STACKED, VMAPPED):
         found, scores, people = trained(members, data, way)
         same(found, looped)
         assert [(s.member, s.epoch, s.lr) for s in scores] == [

@@ -28,9 +28,24 @@ from torch.nn import functional
 from trainwell.engine.distributed import Cut
 from trainwell.engine.jointnorm import joint_norm
 from trainwell.seeding import numpy_stream
+from trainwell.techniques.models.modules import MeanMaxPool, TableEmbedding
 
-# Layers that treat each number or each map on its own and so need no stacking.
-ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Identity)
+# Layers that treat each number on its own and so need no stacking; probes look at their outputs.
+ELEMENTWISE = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.SiLU,
+    nn.SELU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Identity,
+)
+# The same of each map.
+MAPWISE = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, MeanMaxPool)
 MASK_NUMBERS = 1 << 18  # numbers of one member's dropout mask drawn at once, at most
 ROW = 16  # numbers; rows of θ are padded to a multiple, so that no vector crosses two members
 
@@ -51,10 +66,14 @@ class Slot:
 def layout(network: nn.Module) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Slots of the parameters and of the running statistics, in the order of the modules.
 
-    Parameters of two or more dimensions are weights; biases and norm parameters have one.
+    Parameters of two or more dimensions are weights; biases and norm parameters have one. What
+    does not require a gradient, buffers that are not saved and those of whole numbers are no part
+    of it: they are the same for all members. A parameter that two modules share has one slot.
     """
-    floating = [(n, b) for n, b in network.named_buffers() if b.is_floating_point()]
-    return _slots(list(network.named_parameters())), _slots(floating)
+    saved = network.state_dict()
+    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    buffers = [(n, b) for n, b in network.named_buffers() if b.is_floating_point() and n in saved]
+    return _slots(trained), _slots(buffers)
 
 
 def _slots(named: Sequence[tuple[str, Tensor]]) -> tuple[Slot, ...]:
@@ -70,27 +89,61 @@ def row_width(slots: Sequence[Slot]) -> int:
     return -(-(slots[-1].stop if slots else 0) // ROW) * ROW
 
 
-def can_stack(network: nn.Module) -> bool:
-    """Whether every layer has a stacked form."""
-    if not isinstance(network, nn.Sequential):
+def can_stack(network: nn.Module, shape: tuple[int, ...] = ()) -> bool:
+    """Whether every layer has a stacked form, one after another; shape: of an example, if known."""
+    if type(network) is not nn.Sequential or len(set(network)) < len(network):
         return False
-    maps = False
+    each = [list(layer.parameters()) for layer in network]
+    shared = sum(map(len, each)) > len(list(network.parameters()))
+    if shared or not all(p.requires_grad for some in each for p in some):
+        return False
+    form: str | None = "vectors" if len(shape) == 1 else "inputs"
     for layer in network:
-        maps = (maps or isinstance(layer, nn.Conv2d)) and not isinstance(layer, nn.Flatten)
-        if not _has_stacked_form(layer) or (maps and isinstance(layer, nn.Dropout)):
-            return False
-    return not maps
+        form = _form_behind(layer, form) if form else None
+    return form == "vectors"
 
 
-def _has_stacked_form(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        return layer.affine and layer.track_running_stats and layer.momentum is not None
-    if isinstance(layer, nn.Conv2d):
-        return layer.groups == 1 and layer.padding_mode == "zeros"
-    if isinstance(layer, nn.Flatten):
-        return (layer.start_dim, layer.end_dim) == (1, -1)
-    shaping = (nn.Linear, nn.Dropout, nn.Unflatten, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
-    return isinstance(layer, (*shaping, *ELEMENTWISE))
+def _form_behind(layer: nn.Module, form: str) -> str | None:
+    """What a layer makes of "inputs" (in the form of the data), "vectors", a "picture" or "maps";
+    None where it has no stacked form for that. Subclasses may compute something else."""
+    kind = type(layer)
+    if layer._forward_hooks or layer._forward_pre_hooks or not _is_usual(layer):
+        return None
+    if kind in ELEMENTWISE:
+        return form
+    if kind is nn.Flatten:
+        return "vectors"
+    if kind is nn.Unflatten:
+        return "picture" if form == "inputs" else None
+    if kind is nn.Conv2d:
+        return "maps" if form != "vectors" else None
+    fitting = {
+        "vectors": (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.Dropout, TableEmbedding),
+        "maps": (nn.BatchNorm2d, nn.GroupNorm, *MAPWISE),
+    }
+    return form if kind in fitting.get(form, ()) else None
+
+
+def _is_usual(layer: nn.Module) -> bool:
+    """Whether a layer's options are those that the stacked form knows."""
+    match layer:
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return layer.affine and layer.track_running_stats and layer.momentum is not None
+        case nn.LayerNorm():
+            one = len(layer.normalized_shape) == 1
+            return one and layer.elementwise_affine and layer.bias is not None
+        case nn.GroupNorm():
+            return layer.affine
+        case nn.Conv2d():
+            return layer.groups == 1 and layer.padding_mode == "zeros"
+        case nn.Flatten():
+            return (layer.start_dim, layer.end_dim) == (1, -1)
+        case nn.Unflatten():  # a spectrogram becomes a picture
+            sizes = layer.unflattened_size
+            return layer.dim == 1 and len(sizes) == 2 and sizes[0] == 1
+        case nn.MaxPool2d():
+            return not layer.return_indices
+    return True
 
 
 class DropoutMasks:
@@ -176,9 +229,12 @@ class Stack:
         maps = False
         for index, layer in enumerate(network):
             maps |= isinstance(layer, nn.Conv2d)
+            own = [places[f"{index}.{n}"] for n, _ in layer.named_parameters()]
             match layer:
-                case nn.Linear() | nn.Conv2d() | nn.BatchNorm1d() | nn.BatchNorm2d():
-                    own = [places[f"{index}.{n}"] for n, _ in layer.named_parameters()]
+                case TableEmbedding():
+                    leaves = {n: self.leaves[i] for n, i in zip(_names(layer), own, strict=True)}
+                    self.layers.append(partial(_embedding, layer, leaves))
+                case nn.Module() if own:
                     self.layers.append(self._weighted(index, layer, own, statistics))
                 case nn.Dropout():
                     rates = [rate or layer.p for rate in dropout]
@@ -187,6 +243,7 @@ class Stack:
                 case nn.Flatten():
                     flat = partial(_flatten_maps, self.members) if maps else _flatten_inputs
                     self.layers.append(flat)
+                    maps = False
                 case nn.Unflatten():  # (K, B, F, T) to (K, B, 1, F, T)
                     self.layers.append(lambda x, train: x.unsqueeze(2))
                 case nn.ReLU():
@@ -205,10 +262,15 @@ class Stack:
         if isinstance(layer, nn.Linear):
             into = [self.grads[i] for i in own]
             return partial(_linear, weight, bias, into)
-        assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and bias is not None
+        assert bias is not None
+        if isinstance(layer, nn.LayerNorm):
+            return partial(_norm_units, weight, bias, layer.eps)
+        if isinstance(layer, nn.GroupNorm):
+            return partial(_norm_groups, weight, bias, layer)
+        assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is not None
         mean, var = (statistics[f"{index}.running_{s}"] for s in ("mean", "var"))
         kind = _norm_maps if isinstance(layer, nn.BatchNorm2d) else _norm_vectors
-        return partial(kind, weight, bias, mean, var, layer.momentum or 0.1, layer.eps, self.cut)
+        return partial(kind, weight, bias, mean, var, layer.momentum, layer.eps, self.cut)
 
     def forward(self, x: Tensor, train: bool) -> Tensor:
         """Logits (K, B, C) of inputs (K, B, ...)."""
@@ -240,9 +302,34 @@ class Stack:
                 into.copy_(grad)
 
 
+def exchanged(
+    network: nn.Module, other: Callable[[str, nn.Module], nn.Module | None]
+) -> nn.Module:
+    """The network with modules exchanged, in place, for what `other` gives for name and module.
+
+    None leaves a module as it is. One that stands in several places is exchanged in all of them.
+    """
+    done: dict[int, nn.Module | None] = {}
+    places = list(network.named_modules(remove_duplicate=False))
+    for name, module in places:
+        if id(module) not in done:
+            done[id(module)] = other(name, module)
+        new = done[id(module)]
+        if new is not None and not name:
+            return new
+        if new is not None:
+            path, _, last = name.rpartition(".")
+            setattr(network.get_submodule(path), last, new)
+    return network
+
+
 def view(rows: Tensor, slot: Slot) -> Tensor:
     """The (K, *shape) view of one parameter in a (K, P) matrix."""
     return rows[:, slot.start : slot.stop].view(len(rows), *slot.shape)
+
+
+def _names(layer: nn.Module) -> list[str]:
+    return [name for name, _ in layer.named_parameters()]
 
 
 def rows_of(network: nn.Module, slots: Sequence[Slot]) -> Tensor:
@@ -352,6 +439,26 @@ def _norm_vectors(
     """Batch norm per unit: (K, F, B) seen as one picture of K·F channels and B pixels."""
     wide = x.reshape(1, -1, x.shape[2])
     return _norm_maps(weight, bias, mean, var, momentum, eps, cut, wide, train).view_as(x)
+
+
+def _norm_units(weight: Tensor, bias: Tensor, eps: float, x: Tensor, train: bool) -> Tensor:
+    """Layer norm: statistics over the units of one example, (K, F, B)."""
+    var, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
+    return (x - mean) * (var + eps).rsqrt() * weight[:, :, None] + bias[:, :, None]
+
+
+def _norm_groups(
+    weight: Tensor, bias: Tensor, layer: nn.GroupNorm, x: Tensor, train: bool
+) -> Tensor:
+    """Group norm of maps (B, K·C, H, W): the groups of one member after those of another."""
+    groups = len(weight) * layer.num_groups
+    return functional.group_norm(x, groups, weight.reshape(-1), bias.reshape(-1), layer.eps)
+
+
+def _embedding(
+    layer: TableEmbedding, own: Mapping[str, Tensor], x: Tensor, train: bool
+) -> Tensor:
+    return layer.embed(x, *(own.get(name) for name in layer.NAMES))
 
 
 def _dropout(masks: DropoutMasks, x: Tensor, train: bool) -> Tensor:

@@ -20,8 +20,9 @@ Channels = Annotated[int, Ge(1)]
 class Cnn:
     """Stages of 3 × 3 convolutions with pooling between, then the mean over the picture.
 
-    Layers: for each entry of `channels` a stage of `depth` times (convolution → batch norm →
-    activation); between stages 2 × 2 max pooling while the picture is larger than 3 pixels; at the
+    Layers: for each entry of `channels` a stage of `depth` times (convolution → norm →
+    activation, or the norm last with norm="batch_after"; "layer" is a norm over all maps of one
+    example, for batches too small for batch norm); between stages 2 × 2 max pooling while the picture is larger than 3 pixels; at the
     end the average over all positions, dropout, and a linear layer. Because of that average any
     picture size works. Shapes: (B, C, H, W) or (B, F, T) for spectrograms; result (B, classes).
     Source: slide "Batch normalization" (batch norm after the convolution, before the
@@ -40,7 +41,13 @@ class Cnn:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Sequential:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        dropout: float,
+        blocks: tuple[tuple[int, int], ...] = (),
+    ) -> nn.Sequential:
         """A network for examples of `shape` (without the batch) and `classes` outputs."""
         from torch import nn
 
