@@ -302,9 +302,7 @@ class Stack:
                 into.copy_(grad)
 
 
-def exchanged(
-    network: nn.Module, other: Callable[[str, nn.Module], nn.Module | None]
-) -> nn.Module:
+def exchanged(network: nn.Module, other: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
     """The network with modules exchanged, in place, for what `other` gives for name and module.
 
     None leaves a module as it is. One that stands in several places is exchanged in all of them.
@@ -455,9 +453,7 @@ def _norm_groups(
     return functional.group_norm(x, groups, weight.reshape(-1), bias.reshape(-1), layer.eps)
 
 
-def _embedding(
-    layer: TableEmbedding, own: Mapping[str, Tensor], x: Tensor, train: bool
-) -> Tensor:
+def _embedding(layer: TableEmbedding, own: Mapping[str, Tensor], x: Tensor, train: bool) -> Tensor:
     return layer.embed(x, *(own.get(name) for name in layer.NAMES))
 
 

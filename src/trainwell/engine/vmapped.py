@@ -17,8 +17,8 @@ from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainwell.engine.distributed import Cut
 from trainwell.engine.alone import Alone
+from trainwell.engine.distributed import Cut
 from trainwell.engine.stack import DropoutMasks, exchanged, layout, rows_of, view
 from trainwell.errors import UserError
 

@@ -242,7 +242,5 @@ def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn
             names = ("numbers", "medians", "indicated", "categories", "positions")
             numbers, medians, indicated, categories, positions = (buffers[n] for n in names)
             width, levels = description["width"], description.get("levels", ())
-            return TableEncoder(
-                numbers, medians, indicated, categories, positions, width, levels
-            )
+            return TableEncoder(numbers, medians, indicated, categories, positions, width, levels)
     raise KeyError(description["layer"])

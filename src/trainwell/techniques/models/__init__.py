@@ -7,3 +7,5 @@ from trainwell.techniques.models.mlp import Linear, Mlp
 from trainwell.techniques.models.resnet import ResNet
 
 Model = Linear | Mlp | Cnn | ResNet | AudioCnn | Custom
+
+__all__ = ["AudioCnn", "Cnn", "Custom", "Linear", "Mlp", "Model", "ResNet"]

@@ -228,8 +228,11 @@ def _check(factory: str, network: nn.Module, shape: tuple[int, ...], classes: in
         problem = "gives other numbers for the same input when it does not train"
         raise refuse(problem, "Draw random numbers only where self.training is true.")
     tensors = [*network.named_parameters(), *network.named_buffers()]
-    wrong = [n for n, t in tensors if (t.is_floating_point() or t.is_complex())
-             and t.dtype != torch.float32]
+    wrong = [
+        n
+        for n, t in tensors
+        if (t.is_floating_point() or t.is_complex()) and t.dtype != torch.float32
+    ]
     if wrong:
         raise refuse(f'"{wrong[0]}" is not float32', "Build the network in float32.")
     if not any(p.requires_grad for p in network.parameters()):

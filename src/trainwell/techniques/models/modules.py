@@ -98,8 +98,8 @@ class TableEmbedding(nn.Module):
             own["phases"] = nn.Parameter(torch.empty(math.prod(waves)))
             own["mix"] = nn.Parameter(torch.empty(*waves, numbers))
             own["offset"] = nn.Parameter(torch.zeros(count * numbers))
-        for name, value in own.items():
-            self.register_parameter(name, value)
+        for name, parameter in own.items():
+            self.register_parameter(name, parameter)
         with torch.no_grad():
             for name, value in self.initial_values(torch.Generator().manual_seed(0)).items():
                 self.get_parameter(name).copy_(value)

@@ -37,7 +37,8 @@ class ResNet:
     non-linearity); He et al. 2016; Goyal et al. 2017 for the zeros.
 
     >>> import torch
-    >>> ResNet(channels=(8, 16)).build((3, 32, 32), 10, dropout=0.0)(torch.zeros(5, 3, 32, 32)).shape
+    >>> network = ResNet(channels=(8, 16)).build((3, 32, 32), 10, dropout=0.0)
+    >>> network(torch.zeros(5, 3, 32, 32)).shape
     torch.Size([5, 10])
     """
 
