@@ -318,7 +318,7 @@ def test_waves_of_numbers_by_their_formula() -> None:
     for j in range(2):
         frequency, phase = (own[n].view(2, -1)[j] for n in ("frequencies", "phases"))
         waves = (2 * torch.pi * (x[:, j, None] * frequency + phase)).cos()
-        expected = waves @ own["mix"][j] + own["offset"].view(2, -1)[j]
+        expected = waves @ own["mix"][j]
         torch.testing.assert_close(found[:, 2 + 4 * j : 6 + 4 * j], expected)
 
 
@@ -338,9 +338,8 @@ def test_embeddings_begin_by_their_own_rule() -> None:
     )
     assert set(one) == {n for n, _ in embedding.named_parameters()}
     assert all(torch.equal(one[n], same[n]) for n in one)
-    assert all(not torch.equal(one[n], other[n]) for n in one if n != "offset")
+    assert all(not torch.equal(one[n], other[n]) for n in one)
     assert float(one["frequencies"].std()) == pytest.approx(0.3, rel=0.05)
     assert float(one["levels"].std()) == pytest.approx(1.0, rel=0.05)
     assert float(one["phases"].abs().max()) <= 0.5
     assert float(one["mix"].abs().max()) <= 0.25
-    assert (one["offset"] == 0).all()

@@ -63,8 +63,8 @@ class TableEmbedding(nn.Module):
     """Columns of a table, each by numbers of its own: categories looked up, numbers as waves.
 
     A category's columns x (one per level) become W x, with a row of W for every level. A number x
-    becomes (x, V cos(2π (f x + φ)) + c) with its own frequencies f, phases φ, V and c. Shapes:
-    (B, D) to (B, D'): the numbers, the waves of all of them, then category after category.
+    becomes (x, V cos(2π (f x + φ))) with its own frequencies f, phases φ and V; a bias has whatever
+    follows. Shapes: (B, D) to (B, D'): the numbers, the waves of all, then category by category.
     """
 
     FREQUENCIES = 16  # per number
@@ -97,20 +97,19 @@ class TableEmbedding(nn.Module):
             own["frequencies"] = nn.Parameter(torch.empty(math.prod(waves)))
             own["phases"] = nn.Parameter(torch.empty(math.prod(waves)))
             own["mix"] = nn.Parameter(torch.empty(*waves, numbers))
-            own["offset"] = nn.Parameter(torch.zeros(count * numbers))
         for name, parameter in own.items():
             self.register_parameter(name, parameter)
         with torch.no_grad():
             for name, value in self.initial_values(torch.Generator().manual_seed(0)).items():
                 self.get_parameter(name).copy_(value)
 
-    NAMES = ("levels", "frequencies", "phases", "mix", "offset")
+    NAMES = ("levels", "frequencies", "phases", "mix")
 
     def initial_values(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Its own start, whatever the recipe's initialisation: see the engine's `initial_row`."""
         found: dict[str, Tensor] = {}
         for name, value in self.named_parameters():
-            new = torch.zeros(value.shape)
+            new = torch.empty(value.shape)
             if name == "levels":
                 new.normal_(0.0, 1.0, generator=generator)
             elif name == "frequencies":
@@ -136,20 +135,19 @@ class TableEmbedding(nn.Module):
         frequencies: Tensor | None,
         phases: Tensor | None,
         mix: Tensor | None,
-        offset: Tensor | None,
     ) -> Tensor:
         """The same for K members and the batch last: (K, D, B) to (K, D', B)."""
         members, _, batch = x.shape
         parts = [x[:, a:b] for a, b in self.plain]
         if mix is not None:
-            assert frequencies is not None and phases is not None and offset is not None
+            assert frequencies is not None and phases is not None
             numbers = torch.cat(parts, dim=1)
             count, waves, width = mix.shape[1:]
             shape = (members, count, waves, 1)
             turns = numbers[:, :, None] * frequencies.view(shape) + phases.view(shape)
             cosines = (2 * math.pi * turns).cos().view(members * count, waves, batch)
             mixed = mix.reshape(members * count, waves, width).transpose(1, 2) @ cosines
-            parts.append(mixed.view(members, count * width, batch) + offset[:, :, None])
+            parts.append(mixed.view(members, count * width, batch))
         if levels is None:
             parts += [x[:, a:b] for a, b in self.blocks]
         else:
