@@ -357,7 +357,7 @@ def test_blocks_of_categories_are_the_same_for_every_fold() -> None:
     rows = torch.from_numpy(data.inputs)
     for (start, stop), column in zip(category_blocks(plain), (2, 3), strict=True):
         hot = plain(rows)[:, start:stop]
-        known = ~np.isnan(data.inputs[:, column])
+        known = ~np.isnan(data.inputs[:, column]) & (data.inputs[:, column] != 4)  # too rare
         assert np.array_equal(hot.sum(dim=1).numpy() == 1, known)
     assert category_blocks(torch.nn.Sequential(first[0], torch.nn.Linear(11, 11))) == ()
     assert category_blocks(model_of_pictures().folds[0]) == ()
