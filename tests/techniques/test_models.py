@@ -327,19 +327,20 @@ def test_both_embeddings_together_and_neither() -> None:
     both = embedded(numbers=4, categories=3)
     assert both(x).shape == (6, 2 + 8 + 6) == (6, both.outputs)
     assert kinds(Mlp(hidden=(), categories=3).build((9,), 2, 0.0))[1] == "Linear"  # no categories
-    only = TableEmbedding(7, [(0, 3), (3, 7)], 2, 5, 0.1)  # no numbers
+    only = TableEmbedding(7, [(0, 3), (3, 7)], 2, 5)  # no numbers
     assert only(x[:, 2:]).shape == (6, 4)
 
 
 def test_embeddings_begin_by_their_own_rule() -> None:
-    embedding = TableEmbedding(2000, [(0, 1000)], 8, 2, 0.3)
+    embedding = TableEmbedding(4000, [(0, 400), (400, 500)], 8, 2)
     one, same, other = (
         embedding.initial_values(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert set(one) == {n for n, _ in embedding.named_parameters()}
     assert all(torch.equal(one[n], same[n]) for n in one)
     assert all(not torch.equal(one[n], other[n]) for n in one)
-    assert float(one["frequencies"].std()) == pytest.approx(0.3, rel=0.05)
-    assert float(one["levels"].std()) == pytest.approx(1.0, rel=0.05)
+    assert float(one["frequencies"].std()) == pytest.approx(0.1, rel=0.05)
+    for part in (one["levels"][:400], one["levels"][400:]):
+        assert float(part.std()) == pytest.approx((len(part) * 8) ** -0.5, rel=0.1)
     assert float(one["phases"].abs().max()) <= 0.5
     assert float(one["mix"].abs().max()) <= 0.25

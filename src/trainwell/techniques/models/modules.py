@@ -68,14 +68,11 @@ class TableEmbedding(nn.Module):
     """
 
     FREQUENCIES = 16  # per number
+    SPREAD = 0.1  # of the frequencies at the beginning, in turns per unit of a number
+    NAMES = ("levels", "frequencies", "phases", "mix")  # of the parameters
 
     def __init__(
-        self,
-        width: int,
-        blocks: Blocks,
-        categories: int | None,
-        numbers: int | None,
-        spread: float,
+        self, width: int, blocks: Blocks, categories: int | None, numbers: int | None
     ) -> None:
         """width: D; categories, numbers: width of an embedding, None for columns as they are."""
         super().__init__()
@@ -83,7 +80,6 @@ class TableEmbedding(nn.Module):
         inner = [0, *(edge for block in self.blocks for edge in block), width]
         between = zip(inner[::2], inner[1::2], strict=True)
         self.plain = [(a, b) for a, b in between if b > a]  # columns outside of the blocks
-        self.spread = spread
         count, levels = (sum(b - a for a, b in part) for part in (self.plain, self.blocks))
         self.outputs = count + levels
         own: dict[str, nn.Parameter | None] = dict.fromkeys(self.NAMES)
@@ -103,17 +99,18 @@ class TableEmbedding(nn.Module):
             for name, value in self.initial_values(torch.Generator().manual_seed(0)).items():
                 self.get_parameter(name).copy_(value)
 
-    NAMES = ("levels", "frequencies", "phases", "mix")
-
     def initial_values(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Its own start, whatever the recipe's initialisation: see the engine's `initial_row`."""
         found: dict[str, Tensor] = {}
         for name, value in self.named_parameters():
             new = torch.empty(value.shape)
             if name == "levels":
-                new.normal_(0.0, 1.0, generator=generator)
+                sizes = torch.tensor([b - a for a, b in self.blocks])
+                # All numbers of a category together vary as much as one standardised number.
+                spread = (sizes * value.shape[1]).rsqrt().repeat_interleave(sizes)
+                new.normal_(generator=generator).mul_(spread[:, None])
             elif name == "frequencies":
-                new.normal_(0.0, self.spread, generator=generator)
+                new.normal_(0.0, self.SPREAD, generator=generator)
             elif name == "phases":
                 new.uniform_(-0.5, 0.5, generator=generator)
             elif name == "mix":
