@@ -17,16 +17,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from trainwell.engine import layers
 from trainwell.engine.distributed import Cut
-from trainwell.engine.jointnorm import joint_norm
 from trainwell.seeding import numpy_stream
 from trainwell.techniques.models.modules import MeanMaxPool, TableEmbedding
 
@@ -233,23 +231,23 @@ class Stack:
             match layer:
                 case TableEmbedding():
                     leaves = {n: self.leaves[i] for n, i in zip(_names(layer), own, strict=True)}
-                    self.layers.append(partial(_embedding, layer, leaves))
+                    self.layers.append(partial(layers.embedding, layer, leaves))
                 case nn.Module() if own:
                     self.layers.append(self._weighted(index, layer, own, statistics))
                 case nn.Dropout():
                     rates = [rate or layer.p for rate in dropout]
                     self.masks.append(DropoutMasks(str(index), rates, theta.device, cut))
-                    self.layers.append(partial(_dropout, self.masks[-1]))
+                    self.layers.append(partial(layers.dropout, self.masks[-1]))
                 case nn.Flatten():
-                    flat = partial(_flatten_maps, self.members) if maps else _flatten_inputs
-                    self.layers.append(flat)
+                    of_maps = partial(layers.flatten_maps, self.members)
+                    self.layers.append(of_maps if maps else layers.flatten_inputs)
                     maps = False
                 case nn.Unflatten():  # (K, B, F, T) to (K, B, 1, F, T)
                     self.layers.append(lambda x, train: x.unsqueeze(2))
                 case nn.ReLU():
-                    self.layers.append(_relu)
+                    self.layers.append(layers.relu)
                 case _:
-                    self.layers.append(partial(_elementwise, layer))
+                    self.layers.append(partial(layers.elementwise, layer))
 
     def _weighted(
         self, index: int, layer: nn.Module, own: Sequence[int], statistics: Mapping[str, Tensor]
@@ -258,18 +256,19 @@ class Stack:
         weight, *rest = (self.leaves[i] for i in own)
         bias = rest[0] if rest else None
         if isinstance(layer, nn.Conv2d):
-            return partial(_convolution, weight, bias, layer)
+            return partial(layers.convolution, weight, bias, layer)
         if isinstance(layer, nn.Linear):
             into = [self.grads[i] for i in own]
-            return partial(_linear, weight, bias, into)
+            return partial(layers.linear, weight, bias, into)
         assert bias is not None
         if isinstance(layer, nn.LayerNorm):
-            return partial(_norm_units, weight, bias, layer.eps)
+            return partial(layers.layer_norm, weight, bias, layer.eps)
         if isinstance(layer, nn.GroupNorm):
-            return partial(_norm_groups, weight, bias, layer)
+            return partial(layers.group_norm, weight, bias, layer)
         assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is not None
         mean, var = (statistics[f"{index}.running_{s}"] for s in ("mean", "var"))
-        kind = _norm_maps if isinstance(layer, nn.BatchNorm2d) else _norm_vectors
+        of_maps = isinstance(layer, nn.BatchNorm2d)
+        kind = layers.batch_norm_maps if of_maps else layers.batch_norm_vectors
         return partial(kind, weight, bias, mean, var, layer.momentum, layer.eps, self.cut)
 
     def forward(self, x: Tensor, train: bool) -> Tensor:
@@ -344,137 +343,3 @@ def named_rows(row: Tensor, slots: Sequence[Slot]) -> Iterator[tuple[str, Tensor
     """Names and values of one member's row, as in the network's state_dict."""
     for slot in slots:
         yield slot.name, row[slot.start : slot.stop].view(slot.shape)
-
-
-class _Linear(torch.autograd.Function):
-    """W x + b for K members; the backward pass writes their gradients where they belong.
-
-    autograd's own rule would give the gradient of a transposed weight, to be transposed back and
-    then copied into its row.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *into: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type):  # mixed precision: the products' own type
-            kind = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(kind), weight.to(kind)
-        ctx.save_for_backward(x, weight)
-        ctx.into = into
-        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias[:, :, None], weight, x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        ctx.into[0].copy_(torch.bmm(grad, x.transpose(1, 2)))
-        if len(ctx.into) > 1:
-            torch.sum(grad, dim=2, out=ctx.into[1])
-        below = torch.bmm(weight.transpose(1, 2), grad) if ctx.needs_input_grad[0] else None
-        return (below, *[None] * (2 + len(ctx.into)))
-
-
-def _linear(
-    weight: Tensor, bias: Tensor | None, into: Sequence[Tensor], x: Tensor, train: bool
-) -> Tensor:
-    y: Tensor = _Linear.apply(x, weight, bias, *into)  # type: ignore[no-untyped-call]
-    return y
-
-
-def _convolution(
-    weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, x: Tensor, train: bool
-) -> Tensor:
-    members, outputs, inputs, *kernel = weight.shape
-    if x.ndim == 5:  # from (K, B, C, H, W), the form of the data
-        x = x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
-    # Pooling and small convolutions are 1.3 to 1.6 times faster with channels last on a CPU.
-    kernels = weight.reshape(members * outputs, inputs, *kernel)
-    kernels = kernels.contiguous(memory_format=torch.channels_last)
-    return functional.conv2d(
-        x,
-        kernels,
-        None if bias is None else bias.reshape(-1),
-        layer.stride,
-        layer.padding,
-        layer.dilation,
-        members,
-    )
-
-
-def _norm_maps(
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    momentum: float,
-    eps: float,
-    cut: Cut | None,
-    x: Tensor,
-    train: bool,
-) -> Tensor:
-    """Batch norm per channel: statistics over batch, height and width."""
-    if train and cut is not None:
-        return joint_norm(cut, x, mean, var, weight, bias, momentum, eps)
-    running = mean.reshape(-1), var.reshape(-1)  # copies when K > 1
-    y = functional.batch_norm(
-        x, *running, weight.reshape(-1), bias.reshape(-1), train, momentum, eps
-    )
-    if train and len(mean) > 1:
-        mean.copy_(running[0].view_as(mean))
-        var.copy_(running[1].view_as(var))
-    return y
-
-
-def _norm_vectors(
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    momentum: float,
-    eps: float,
-    cut: Cut | None,
-    x: Tensor,
-    train: bool,
-) -> Tensor:
-    """Batch norm per unit: (K, F, B) seen as one picture of K·F channels and B pixels."""
-    wide = x.reshape(1, -1, x.shape[2])
-    return _norm_maps(weight, bias, mean, var, momentum, eps, cut, wide, train).view_as(x)
-
-
-def _norm_units(weight: Tensor, bias: Tensor, eps: float, x: Tensor, train: bool) -> Tensor:
-    """Layer norm: statistics over the units of one example, (K, F, B)."""
-    var, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-    return (x - mean) * (var + eps).rsqrt() * weight[:, :, None] + bias[:, :, None]
-
-
-def _norm_groups(
-    weight: Tensor, bias: Tensor, layer: nn.GroupNorm, x: Tensor, train: bool
-) -> Tensor:
-    """Group norm of maps (B, K·C, H, W): the groups of one member after those of another."""
-    groups = len(weight) * layer.num_groups
-    return functional.group_norm(x, groups, weight.reshape(-1), bias.reshape(-1), layer.eps)
-
-
-def _embedding(layer: TableEmbedding, own: Mapping[str, Tensor], x: Tensor, train: bool) -> Tensor:
-    return layer.embed(x, *(own.get(name) for name in layer.NAMES))
-
-
-def _dropout(masks: DropoutMasks, x: Tensor, train: bool) -> Tensor:
-    return x * masks.next(x.shape) if train else x
-
-
-def _relu(x: Tensor, train: bool) -> Tensor:
-    return torch.relu(x)  # a module's call costs more than the operation where maps are small
-
-
-def _elementwise(layer: nn.Module, x: Tensor, train: bool) -> Tensor:
-    y: Tensor = layer(x)
-    return y
-
-
-def _flatten_maps(members: int, x: Tensor, train: bool) -> Tensor:
-    """(B, K·C, H, W) to (K, C·H·W, B)."""
-    return x.reshape(len(x), members, -1).permute(1, 2, 0)
-
-
-def _flatten_inputs(x: Tensor, train: bool) -> Tensor:
-    """(K, B, ...) to (K, D, B); vectors have that form already."""
-    return x if x.ndim == 3 else x.flatten(2).transpose(1, 2)
