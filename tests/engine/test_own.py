@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers.data import LOOPED, VMAPPED, members_of, population, table
+from helpers.data import LOOPED, VMAPPED, digits, examples, members_of, population, table
 from trainwell.engine.alone import Alone
 from trainwell.engine.members import Member, initial_row
+from trainwell.engine.population import Population
 from trainwell.engine.stack import can_stack, layout, rows_of
 from trainwell.engine.threads import describe_size
 from trainwell.engine.train import train
@@ -21,6 +22,7 @@ from trainwell.engine.vmapped import Vmapped, can_vmap
 from trainwell.model import assemble
 from trainwell.recipe import Recipe
 from trainwell.techniques.models import Custom, Mlp, ResNet
+from trainwell.techniques.preprocess import Standardize
 
 SHAPE = (5,)
 
@@ -259,6 +261,47 @@ def run_alone(data: object, member: Member) -> list[object]:
     people = population(data, [dataclasses.replace(member)], LOOPED)  # type: ignore[arg-type]
     list(train(people))
     return people.trained  # type: ignore[return-value]
+
+
+class Sequences(nn.Module):
+    """Activations of three dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rise, self.act, self.last = nn.Linear(1, 4), nn.ReLU(), nn.Linear(20, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(self.act(self.rise(x[:, :, None])).flatten(1))
+        return y
+
+
+def test_probes_look_into_any_module() -> None:
+    data = digits()
+    recipe = Recipe(
+        model=ResNet(channels=(3, 4)),
+        preprocess=(Standardize(per="channel"),),
+        lr=1e-2,
+        epochs=1,
+        batch_size=32,
+    )
+    members = [dataclasses.replace(m, train=m.train[:200]) for m in members_of(data, [recipe])]
+    shared = examples(data, recipe, members[0].train)
+    people = Population(members, shared, LOOPED, probing=True)
+    list(train(people))
+    weights = {p.layer for p in people.probes if p.gradient == p.gradient}
+    active = {p.layer for p in people.probes if p.mean == p.mean}
+    convolved = {"3.first", "3.second", "4.first", "4.second", "4.shortcut.0"}
+    assert weights == {"0", "8", *convolved}
+    assert active == {"2", "3.inner", "3.outer", "4.inner", "4.outer"}
+    network = Sequences()
+    parameters, _ = layout(network)
+    theta = rows_of(network, parameters)[None]
+    alone = Alone(network, theta, torch.zeros(1, 0), torch.zeros_like(theta), [0.0])
+    x = torch.randn(1, 6, *SHAPE)
+    ((name, _, units),) = alone.activations(x)
+    assert name == "act"
+    expected = network.act(network.rise(x[0, :, :, None])).flatten(1).T[None]
+    torch.testing.assert_close(units, expected)
 
 
 def test_size_of_any_network() -> None:

@@ -97,7 +97,8 @@ class Alone:
 
         def noting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
             def note(layer: nn.Module, given: Any, output: Tensor) -> None:
-                found.append((name, layer, output.T[None] if output.ndim == 2 else output))
+                maps = output.ndim == 4
+                found.append((name, layer, output if maps else output.flatten(1).T[None]))
 
             return note
 

@@ -35,11 +35,10 @@ class Residual(nn.Module):
         self.inner = activation_layer(activation)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(outputs)
-        self.shortcut: nn.Module = nn.Identity()
+        self.shortcut = nn.Sequential()  # the identity
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(outputs))
         self.outer = activation_layer(activation)
         if zero:
             nn.init.zeros_(self.second_norm.weight)
