@@ -281,7 +281,8 @@ def test_the_check_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     assert network.get_submodule("0").in_features == 4
     assert not network.get_buffer("1.running_mean").any()
     torch.manual_seed(1)
-    one = Custom("made_here:net").build((4,), 3, 0.0)
+    with torch.no_grad():  # as who only wants to know its size
+        one = Custom("made_here:net").build((4,), 3, 0.0)
     drawn = torch.rand(2)
     torch.manual_seed(1)
     other = Own(4, 3, "fine")

@@ -265,7 +265,7 @@ def _check_training(
     kept = {n for n in trained.state_dict() if n in before and before[n].is_floating_point()}
     lost = {n: before[n].clone() for n in before if n not in kept}
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             logits = trained(torch.randn(zeros.shape))
     except Exception as error:
