@@ -14,7 +14,7 @@ from trainwell.techniques.init import He
 from trainwell.techniques.losses import CrossEntropy
 from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, ResNet
 from trainwell.techniques.models.layers import Activation, activation_layer
-from trainwell.techniques.models.modules import MeanMaxPool, Residual, TableEmbedding
+from trainwell.techniques.models.modules import Residual, TableEmbedding
 from trainwell.techniques.regularize import L2, Dropout
 from trainwell.techniques.schedules import Constant, Cosine, StepDecay
 
@@ -262,15 +262,33 @@ def test_l2_equals_weight_decay() -> None:
     assert Dropout().drop == 0.5
 
 
-# --- pooling and embeddings --------------------------------------------------------------------
+# --- audio and embeddings ----------------------------------------------------------------------
 
 
-def test_mean_and_maximum() -> None:
-    x = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
-    found = MeanMaxPool()(x)
-    assert found.shape == (3, 4, 2, 1)
-    torch.testing.assert_close(found[:, :, 0, 0], x.flatten(2).mean(dim=2))
-    assert torch.equal(found[:, :, 1, 0], x.flatten(2).max(dim=2).values)
+def test_an_audio_network_takes_the_loudest_moment_of_each_range() -> None:
+    network = AudioCnn(channels=(3, 4), ranges=2).build((9, 12), 2, 0.0).eval()
+    assert kinds(network) == [
+        "Unflatten",
+        *["Conv2d", "BatchNorm2d", "ReLU"],
+        "MaxPool2d",
+        *["Conv2d", "BatchNorm2d", "ReLU"],
+        *["AdaptiveMaxPool2d", "Flatten", "Linear"],
+    ]
+    x = torch.randn(5, 9, 12, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = network[:8](x)  # (5, 4, 4, 6)
+        found = network[8:10](maps)
+    assert maps.shape == (5, 4, 4, 6)
+    expected = torch.stack(
+        [maps[:, :, :2].amax(dim=(2, 3)), maps[:, :, 2:].amax(dim=(2, 3))], dim=2
+    )
+    assert torch.equal(found, expected.flatten(1))
+    pools = [
+        m.kernel_size
+        for m in AudioCnn(channels=(2,) * 4).build((5, 30), 2, 0.0)
+        if isinstance(m, nn.MaxPool2d)
+    ]
+    assert pools == [(2, 2), (1, 2), (1, 2)]  # sides of 5, 2, 2 and 30, 15, 7
 
 
 BLOCKS = ((2, 5), (5, 9))

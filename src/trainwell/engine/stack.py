@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from trainwell.engine import layers
 from trainwell.engine.distributed import Cut
 from trainwell.seeding import numpy_stream
-from trainwell.techniques.models.modules import MeanMaxPool, TableEmbedding
+from trainwell.techniques.models.modules import TableEmbedding
 
 # Layers that treat each number on its own and so need no stacking; probes look at their outputs.
 ELEMENTWISE = (
@@ -43,7 +43,7 @@ ELEMENTWISE = (
     nn.Identity,
 )
 # The same of each map.
-MAPWISE = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, MeanMaxPool)
+MAPWISE = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 MASK_NUMBERS = 1 << 18  # numbers of one member's dropout mask drawn at once, at most
 ROW = 16  # numbers; rows of θ are padded to a multiple, so that no vector crosses two members
 

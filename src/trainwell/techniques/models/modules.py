@@ -1,4 +1,4 @@
-"""Modules that torch does not bring: residual blocks, pooling by mean and maximum, embeddings.
+"""Modules that torch does not bring: residual blocks, and embeddings of tables.
 
 Only `build` methods import this file, since it needs torch at once.
 """
@@ -48,14 +48,6 @@ class Residual(nn.Module):
         inner = self.inner(self.first_norm(self.first(x)))
         y: Tensor = self.outer(self.second_norm(self.second(inner)) + self.shortcut(x))
         return y
-
-
-class MeanMaxPool(nn.Module):
-    """Mean and maximum of each map: (B, C, H, W) to (B, C, 2, 1)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shapes: see the class."""
-        return torch.stack([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=2)[..., None]
 
 
 class TableEmbedding(nn.Module):
