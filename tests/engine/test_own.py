@@ -312,3 +312,7 @@ def test_size_of_any_network() -> None:
     numbers = 4 * 9 + 2 * 16 * 9 + 24 * 9 + 36 * 9 + 24 + 2 * (3 * 4 + 3 * 6) + 6 * 3 + 3
     assert describe_size(network, (1, 8, 8)) == (numbers, 2 * (convolutions + 6 * 3))
     assert describe_size(Tied(), SHAPE) == (25 + 5 + 5 + 18, 2 * (25 + 25 + 15))
+    recurrent = 5 * 4 * 4 * (1 + 4) + 4 * 3  # steps, gates of units, inputs and outputs
+    assert describe_size(Recurrent(), SHAPE)[1] == 2 * recurrent
+    attending = 5 * 4 + 5 * 4 * 12 + 5 * 4 * 4 + 2 * 5 * 5 * 4 + 4 * 3
+    assert describe_size(Attending(), SHAPE)[1] == 2 * attending

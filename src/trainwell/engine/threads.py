@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
+Shape = Sequence[int]
 MANY = 3e8  # operations of one batch forward from which a second thread pays
 
 
@@ -57,8 +59,19 @@ def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     was_training = network.training
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _recurrent}
+    )
+    # Without gradients attention takes a kernel of its own, in which nothing is counted.
+    with torch.enable_grad(), counter:
         network.eval()(torch.zeros((1, *shape)))
     network.train(was_training)
     return float(counter.get_total_flops())
+
+
+def _recurrent(steps: Shape, inputs: Shape, outputs: Shape, *_: object, **__: object) -> int:
+    """Operations of one layer of an LSTM, which torch does not count: a weight acts once per step.
+
+    Shapes: steps (T, B, D), and the weights (4 H, D) of inputs and (4 H, H) of outputs.
+    """
+    return 2 * math.prod(steps[:2]) * (math.prod(inputs) + math.prod(outputs))

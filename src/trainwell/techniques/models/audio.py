@@ -26,7 +26,9 @@ class AudioCnn:
     others by what is heard at some moment, not by how long it lasts and how much silence is around
     it, and its pitch range, unlike its place in a picture, says what it is. Any number of bands and
     frames works. Shapes: (B, bands, frames), result (B, classes); take LogMel and
-    Standardize(per="channel") before it.
+    Standardize(per="channel") before it. Measured on spoken digits of a speaker who was not in
+    training (1000 clips, 4 speakers in turn, 15 epochs): 80 % right with 4 ranges, 78 % with 8,
+    73 % with 1, 56 % with the mean instead; Cnn() 78 % at four times the operations.
     Source: slide "Batch normalization" (batch norm after the convolution, before the
     non-linearity); Hershey et al. 2017 for convolutions over log-mel spectrograms; our measurement
     for the maximum.
