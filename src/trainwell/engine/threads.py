@@ -59,9 +59,12 @@ def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     was_training = network.training
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _recurrent}
-    )
+    aten = torch.ops.aten
+    uncounted = {
+        aten.mkldnn_rnn_layer: _recurrent,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    }
+    counter = FlopCounterMode(display=False, custom_mapping=uncounted)
     # Without gradients attention takes a kernel of its own, in which nothing is counted.
     with torch.enable_grad(), counter:
         network.eval()(torch.zeros((1, *shape)))
@@ -70,8 +73,16 @@ def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
 
 
 def _recurrent(steps: Shape, inputs: Shape, outputs: Shape, *_: object, **__: object) -> int:
-    """Operations of one layer of an LSTM, which torch does not count: a weight acts once per step.
+    """Operations of one layer of an LSTM: every weight acts once per step.
 
     Shapes: steps (T, B, D), and the weights (4 H, D) of inputs and (4 H, H) of outputs.
     """
     return 2 * math.prod(steps[:2]) * (math.prod(inputs) + math.prod(outputs))
+
+
+def _attention(queries: Shape, keys: Shape, values: Shape, *_: object, **__: object) -> int:
+    """Operations of attention: queries times keys, and what comes of it times values.
+
+    Shapes: (B, H, S, D), (B, H, T, D), (B, H, T, D').
+    """
+    return 2 * math.prod(queries[:3]) * keys[2] * (keys[3] + values[3])
