@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -60,7 +61,7 @@ def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
 
     was_training = network.training
     aten = torch.ops.aten
-    uncounted = {
+    uncounted: dict[Any, Any] = {
         aten.mkldnn_rnn_layer: _recurrent,
         aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     }
