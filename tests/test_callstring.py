@@ -71,7 +71,7 @@ def test_every_mistake_at_once() -> None:
         "opt: Adam: beta2 must be a number, got 'x'",
         "opt: Adam: eps must be > 0, got 0.0",
     ]
-    names = "L1, L2, MaxNorm, Dropout, LabelSmoothing"
+    names = "L1, L2, MaxNorm, Dropout, InputDropout, LabelSmoothing"
     _, mistakes = parse("L2(-1), Drop(), Dropout(1)", REGULARIZE, "r")
     assert mistakes == [
         "r[0]: L2: strength must be ≥ 0, got -1.0",

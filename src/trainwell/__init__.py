@@ -25,10 +25,19 @@ if TYPE_CHECKING:
     from trainwell.resuming import resume
     from trainwell.run import Run
     from trainwell.run import load_run as load
+    from trainwell.techniques.augment.mixing import CutMix, MixUp
     from trainwell.techniques.augment.tables import Jitter
-    from trainwell.techniques.balance import ClassWeights
+    from trainwell.techniques.balance import (
+        ClassWeights,
+        EffectiveNumber,
+        Focal,
+        LogitAdjust,
+        Oversample,
+        Smote,
+        ThresholdMove,
+    )
     from trainwell.techniques.init import He, SmallRandom, Xavier, Zero
-    from trainwell.techniques.losses import CrossEntropy
+    from trainwell.techniques.losses import CrossEntropy, Hinge, MeanSquared
     from trainwell.techniques.models.cnn import Cnn
     from trainwell.techniques.models.mlp import Linear, Mlp
     from trainwell.techniques.optim.first_order import (
@@ -41,53 +50,94 @@ if TYPE_CHECKING:
         Sgd,
     )
     from trainwell.techniques.preprocess import LogMel, Raw, Standardize
-    from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
+    from trainwell.techniques.regularize import (
+        L1,
+        L2,
+        Dropout,
+        InputDropout,
+        LabelSmoothing,
+        MaxNorm,
+    )
     from trainwell.techniques.schedules import Constant, Cosine, StepDecay
 
 
-# Public name: where it lives, and its name there.
-_HOMES = {
-    "Adagrad": ("trainwell.techniques.optim.first_order", "Adagrad"),
-    "Adam": ("trainwell.techniques.optim.first_order", "Adam"),
-    "AdamW": ("trainwell.techniques.optim.first_order", "AdamW"),
-    "ClassWeights": ("trainwell.techniques.balance", "ClassWeights"),
-    "Cnn": ("trainwell.techniques.models.cnn", "Cnn"),
-    "Constant": ("trainwell.techniques.schedules", "Constant"),
-    "Cosine": ("trainwell.techniques.schedules", "Cosine"),
-    "CrossEntropy": ("trainwell.techniques.losses", "CrossEntropy"),
-    "DataError": ("trainwell.errors", "DataError"),
-    "Dropout": ("trainwell.techniques.regularize", "Dropout"),
-    "He": ("trainwell.techniques.init", "He"),
-    "Jitter": ("trainwell.techniques.augment.tables", "Jitter"),
-    "L1": ("trainwell.techniques.regularize", "L1"),
-    "L2": ("trainwell.techniques.regularize", "L2"),
-    "LabelSmoothing": ("trainwell.techniques.regularize", "LabelSmoothing"),
-    "Linear": ("trainwell.techniques.models.mlp", "Linear"),
-    "LogMel": ("trainwell.techniques.preprocess", "LogMel"),
-    "MaxNorm": ("trainwell.techniques.regularize", "MaxNorm"),
-    "Mlp": ("trainwell.techniques.models.mlp", "Mlp"),
-    "Momentum": ("trainwell.techniques.optim.first_order", "Momentum"),
-    "Nesterov": ("trainwell.techniques.optim.first_order", "Nesterov"),
-    "Raw": ("trainwell.techniques.preprocess", "Raw"),
-    "Recipe": ("trainwell.recipe", "Recipe"),
-    "RecipeError": ("trainwell.errors", "RecipeError"),
-    "RmsProp": ("trainwell.techniques.optim.first_order", "RmsProp"),
-    "Run": ("trainwell.run", "Run"),
-    "Sgd": ("trainwell.techniques.optim.first_order", "Sgd"),
-    "SmallRandom": ("trainwell.techniques.init", "SmallRandom"),
-    "Standardize": ("trainwell.techniques.preprocess", "Standardize"),
-    "StepDecay": ("trainwell.techniques.schedules", "StepDecay"),
-    "TrainwellError": ("trainwell.errors", "TrainwellError"),
-    "UserError": ("trainwell.errors", "UserError"),
-    "Xavier": ("trainwell.techniques.init", "Xavier"),
-    "Zero": ("trainwell.techniques.init", "Zero"),
-    "fit": ("trainwell.fitting", "fit"),
-    "load": ("trainwell.run", "load_run"),
-    "predict": ("trainwell.prediction", "predict"),
-    "read": ("trainwell.data.read", "read"),
-    "resume": ("trainwell.resuming", "resume"),
-    "starting_recipe": ("trainwell.recipe", "starting_recipe"),
+# Where public names live.
+_MODULES = {
+    "trainwell.data.read": ("read",),
+    "trainwell.errors": (
+        "DataError",
+        "RecipeError",
+        "TrainwellError",
+        "UserError",
+    ),
+    "trainwell.fitting": ("fit",),
+    "trainwell.prediction": ("predict",),
+    "trainwell.recipe": (
+        "Recipe",
+        "starting_recipe",
+    ),
+    "trainwell.resuming": ("resume",),
+    "trainwell.run": ("Run",),
+    "trainwell.techniques.augment.mixing": (
+        "CutMix",
+        "MixUp",
+    ),
+    "trainwell.techniques.augment.tables": ("Jitter",),
+    "trainwell.techniques.balance": (
+        "ClassWeights",
+        "EffectiveNumber",
+        "Focal",
+        "LogitAdjust",
+        "Oversample",
+        "Smote",
+        "ThresholdMove",
+    ),
+    "trainwell.techniques.init": (
+        "He",
+        "SmallRandom",
+        "Xavier",
+        "Zero",
+    ),
+    "trainwell.techniques.losses": (
+        "CrossEntropy",
+        "Hinge",
+        "MeanSquared",
+    ),
+    "trainwell.techniques.models.cnn": ("Cnn",),
+    "trainwell.techniques.models.mlp": (
+        "Linear",
+        "Mlp",
+    ),
+    "trainwell.techniques.optim.first_order": (
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "Momentum",
+        "Nesterov",
+        "RmsProp",
+        "Sgd",
+    ),
+    "trainwell.techniques.preprocess": (
+        "LogMel",
+        "Raw",
+        "Standardize",
+    ),
+    "trainwell.techniques.regularize": (
+        "Dropout",
+        "InputDropout",
+        "L1",
+        "L2",
+        "LabelSmoothing",
+        "MaxNorm",
+    ),
+    "trainwell.techniques.schedules": (
+        "Constant",
+        "Cosine",
+        "StepDecay",
+    ),
 }
+_HOMES = {name: (module, name) for module, names in _MODULES.items() for name in names}
+_HOMES["load"] = ("trainwell.run", "load_run")
 
 __all__ = [
     "L1",
@@ -100,17 +150,26 @@ __all__ = [
     "Constant",
     "Cosine",
     "CrossEntropy",
+    "CutMix",
     "DataError",
     "Dropout",
+    "EffectiveNumber",
+    "Focal",
     "He",
+    "Hinge",
+    "InputDropout",
     "Jitter",
     "LabelSmoothing",
     "Linear",
     "LogMel",
+    "LogitAdjust",
     "MaxNorm",
+    "MeanSquared",
+    "MixUp",
     "Mlp",
     "Momentum",
     "Nesterov",
+    "Oversample",
     "Raw",
     "Recipe",
     "RecipeError",
@@ -118,8 +177,10 @@ __all__ = [
     "Run",
     "Sgd",
     "SmallRandom",
+    "Smote",
     "Standardize",
     "StepDecay",
+    "ThresholdMove",
     "TrainwellError",
     "UserError",
     "Xavier",

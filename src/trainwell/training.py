@@ -25,7 +25,7 @@ from trainwell.budget import (
     parse_time,
     plan_size,
 )
-from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.dataset import AudioSchema, Dataset, IntArray
 from trainwell.data.split import Split, make_split, sample_rows
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
@@ -133,8 +133,10 @@ def prepare(
         fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
         for f in split.folds
     ]
-    inputs = FoldInputs(data.inputs, folds, device)
-    examples = Examples(inputs, torch.from_numpy(data.labels), len(data.classes), device, ranks)
+    inputs = FoldInputs(data.inputs, folds, device, augmented=recipe.changes_signals)
+    labels = torch.from_numpy(data.labels)
+    rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
+    examples = Examples(inputs, labels, len(data.classes), device, ranks, rate)
     trainer = Trainer(
         examples,
         Store(every=every),

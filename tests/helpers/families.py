@@ -58,6 +58,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
             allow_nan=False,
             allow_subnormal=False,
         )
+    if base is bool:
+        return st.booleans()
     if base is int:
         return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), 10**6)
     if get_origin(base) is Literal:

@@ -28,6 +28,7 @@ class Examples:
     classes: int
     device: torch.device
     ranks: Ranks = Ranks()  # the processes that compute together
+    rate: int = 16_000  # samples per second, where inputs are clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +63,13 @@ def plan(members: Sequence[Member]) -> list[list[int]]:
     """Positions of the members that can share a population, in order of first appearance.
 
     They share what sets the shape of the computation: architecture, loss, update rule, batch size,
-    steps and epochs, pre-processing, kinds of augmentation, and whether units are dropped at all.
-    Everything else may differ from member to member.
+    steps and epochs, pre-processing, and whether units are dropped at all. Everything else may
+    differ from member to member.
     """
     groups: dict[object, list[int]] = {}
     for position, member in enumerate(members):
         r = member.recipe
-        kinds = tuple(type(a) for a in r.augment)
-        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.preprocess, kinds)
+        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.preprocess)
         key = (shape, r.epochs, member.batch, member.steps)
         groups.setdefault(key, []).append(position)
     return list(groups.values())
@@ -87,6 +87,7 @@ class Trained:
     accuracy: float  # on its validation rows, best epoch
     log_loss: float
     diverged: bool
+    shrunk: float = 0.0  # how often max norm has shrunk a unit
 
 
 def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Tensor:

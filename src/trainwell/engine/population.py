@@ -25,6 +25,7 @@ from trainwell.engine.members import (
     plan,
     train_sample,
 )
+from trainwell.engine.sampling import Sampler, sampler_of
 from trainwell.engine.share import Rows, Share, Way
 from trainwell.engine.stack import can_stack, layout, row_width, rows_of
 from trainwell.engine.vmapped import can_vmap
@@ -103,9 +104,15 @@ class Population:
         rule = members[0].recipe.optimizer
         self.state = tuple(torch.zeros_like(self.theta) for _ in rule.state)
         self.weights = torch.zeros(row_width(self.parameters))
+        self.biases = torch.zeros(row_width(self.parameters))
         for slot in self.parameters:
             self.weights[slot.start : slot.stop] = float(slot.decays)
-        self.weights = self.weights.to(self.device)
+            self.biases[slot.start : slot.stop] = float(not slot.decays)
+        self.weights, self.biases = self.weights.to(self.device), self.biases.to(self.device)
+        self.shrunk = torch.zeros(len(members), dtype=torch.int64, device=self.device)
+        self.losses: list[list[float]] = [[] for _ in members]  # on validation rows, by epoch
+        known: dict[object, Sampler] = {}  # members of one fold have the same neighbours
+        self.samplers = [sampler_of(m, examples, known) for m in members]
         self.epochs = 0  # complete ones
         self.place = (0, 0)  # in the present epoch: share, and steps of it that are done
         self.done: dict[int, Trained] = {}
@@ -141,6 +148,8 @@ class Population:
                 self.grad[rows],
                 tuple(s[rows] for s in self.state),
                 self.weights,
+                self.biases,
+                self.shrunk[rows],
             ),
             self.examples,
             way=self.execution.way,
@@ -167,6 +176,7 @@ class Population:
                 accuracy,
                 loss,
                 diverged,
+                float(self.shrunk[k]),
             )
         self._keep([k for k in range(len(self.members)) if k not in set(rows)])
 
@@ -174,6 +184,9 @@ class Population:
         index = torch.tensor(list(rows), dtype=torch.long, device=self.device)
         self.theta, self.buffers = self.theta[index], self.buffers[index]
         self.grad = torch.zeros_like(self.theta)
+        self.shrunk = self.shrunk[index]
+        self.losses = [self.losses[r] for r in rows]
+        self.samplers = [self.samplers[r] for r in rows]
         self.state = tuple(s[index] for s in self.state)
         self.best_theta, self.best_buffers = self.best_theta[index], self.best_buffers[index]
         self.before = None if self.before is None else self.before[index]

@@ -63,8 +63,9 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
     x = examples.inputs.gather(share.folds, batch)
     y = examples.labels[batch].to(p.device)
     logits = share.network.forward(x, train=False)
-    loss = share.members[0].recipe.loss(logits, y, share.smoothing, share.class_weights)
-    share.network.gradient(loss.sum())  # into rows that the next step overwrites
+    if share.offsets is not None:
+        logits = logits + share.offsets[:, None, :]
+    share.network.gradient(share.loss(logits, y).sum())  # into rows that the next step overwrites
     before = p.theta if p.before is None else p.before
     found = []
     for slot in share.weight_slots:

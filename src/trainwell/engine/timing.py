@@ -23,9 +23,9 @@ from torch import nn
 
 from trainwell.engine.members import Examples, Member
 from trainwell.engine.population import Execution, Population, build, default_execution
+from trainwell.engine.sampling import stacked
 from trainwell.engine.stack import can_stack
 from trainwell.engine.threads import cores, threads_for
-from trainwell.engine.train import shuffled
 from trainwell.engine.workers import Workers
 from trainwell.files import write_whole
 from trainwell.memory import keep_freed_memory
@@ -228,16 +228,17 @@ def time_step(
     keep_freed_memory()
     p = Population(members[: execution.size], examples, execution, precision)
     share, steps = p.shares[0], p.steps
-    share.start_epoch(0, steps, 0)
-    order = torch.stack([shuffled(m, 0) for m in share.members])
+    blank: list[list[float]] = [[]] * len(share.members)
+    share.start_epoch(0, steps, 0, blank)
+    order = stacked([sampler.epoch(0) for sampler in p.samplers[p.slices[0]]])
     batch = share.members[0].batch
     best, spent = float("inf"), 0.0
     for number in range(WARM + TIMED):
         step = number % steps
         if step == 0:
-            share.start_epoch(0, steps, 0)
+            share.start_epoch(0, steps, 0, blank)
         began = time.perf_counter()
-        share.step(order[:, step * batch : (step + 1) * batch], step, number)
+        share.step(order.batch(step * batch, (step + 1) * batch), step, number)
         if examples.device.type == "cuda":
             torch.cuda.synchronize()
         took = time.perf_counter() - began
@@ -252,9 +253,9 @@ def _name(members: Sequence[Member], examples: Examples, how: tuple[object, ...]
     """What timings depend on, as a key."""
     m, r = members[0], members[0].recipe
     rule = type(r.optimizer).__name__
-    what = (r.model, rule, bool(r.dropout), r.augment, m.batch, m.steps, r.epochs, len(members))
+    what = (r.model, rule, bool(r.dropout), r.augment, r.balance, m.batch, m.steps, r.epochs)
     where = (how, torch.__version__, platform.machine(), platform.node(), str(examples.device))
-    text = repr((what, tuple(examples.inputs.shape), examples.classes, where))
+    text = repr((what, len(members), tuple(examples.inputs.shape), examples.classes, where))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
