@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from trainwell.techniques.optim.objective import Objective
 
 ARMIJO, CURVATURE = 1e-4, 0.9  # c₁ and c₂, the usual numbers for Newton-like directions
-TRIALS = 25
+TRIALS = 20
 EDGE = 0.1  # of an interval, which a trial keeps away from its ends
+NARROW = 1e-9  # an interval, relative to its place, in which there is nothing left to find
 FAR = 10.0  # a step is at most so many times the step before
 
 
@@ -76,6 +77,8 @@ def wolfe(objective: Objective, begin: Point, direction: Tensor, t: float) -> Po
             ahead = 1.0 if high is None else high.t - here.t
             high = low if here.slope * ahead >= 0 else high
             before, low = low, here
+        if high is not None and abs(high.t - low.t) <= NARROW * high.t:
+            break
         t = _beyond(before, low) if high is None else _between(low, high)
     return None if low is begin else low
 

@@ -127,8 +127,8 @@ def orthogonal(matrices: Tensor, iterations: int | Tensor = 5) -> Tensor:
     for done in range(iterations if isinstance(iterations, int) else int(iterations.max())):
         gram = bmm(x, x.mT)
         found = baddbmm(x, baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-        one = isinstance(iterations, int)
-        x = found if one else where(iterations[:, :, None] > done, found, x)
+        going = isinstance(iterations, int) or iterations[:, :, None] > done
+        x = found if going is True else where(going, found, x)
     return x.mT if tall else x
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from trainwell.techniques.optim.objective import Objective
 
+FLOORS = 1e-4, 1e-3, 1e-2, 0.1, 1.0  # of eigenvalues, tried where a Hessian is (nearly) singular
 MOST = 3000  # parameters for which a Hessian is made: 3000² numbers of 8 bytes are 72 MB
 POOR, GOOD = 0.25, 0.75  # actual fall over predicted fall
 KEEP = 0.95  # of the last direction, where conjugate gradients start
@@ -42,11 +43,12 @@ class Newton:
     η/4, ... that lowers the loss enough (Armijo, c₁ = 1e-4), η the learning rate. Fast: one step on
     a quadratic, digits double from step to step near a minimum, and scaling an input changes
     nothing, so that no rate and no pre-processing needs tuning. H is inverted with its eigenvalues
-    λ replaced by max(|λ|, damping): the step descends where H is indefinite, as it is in networks
-    ("saddle-free"). This is done after scaling H to ones on its diagonal, hence damping is a
-    share of a parameter's own curvature. Default 1e-6: larger steps than a million gradients
-    are hardly curvature but rounding; raise it (1e-3) when steps are halved often.
+    λ replaced by max(|λ|, δ), so that the step descends where H is indefinite, as it is in networks
+    ("saddle-free"), after H has been scaled to ones on its diagonal. δ is `damping`; only where
+    some |λ| is smaller, or λ negative, larger δ up to 1 are tried as well and the lowest loss is
+    taken: far from a minimum of a network that is worth ten times more steps.
 
+    Default damping 1e-6: a millionth of a parameter's own curvature is hardly more than rounding.
     "Requires matrix inverse (not plausible for a big network)": P² numbers and P³ operations. A
     million parameters have a Hessian of 3725 GB; above 3000 parameters this rule refuses to start.
     Use it for logistic regression and small MLPs on full batches; NewtonCg or Lbfgs beyond that.
@@ -84,36 +86,44 @@ class Newton:
             todo = f"Use NewtonCg() or Lbfgs(), or a network of at most {MOST} parameters."
             raise UserError("optimizer Newton", problem, todo)
         value, grad = objective.gradient(theta)
-        direction = newton_direction(objective.hessian(theta), grad, self.damping)
-        begin = Point(0.0, theta, float(value), grad, float(grad @ direction))
-        if _descends(begin, direction) and lr > 0:
+        if not _finite(value, grad) or lr <= 0:
+            return
+        best: Point | None = None
+        for direction in newton_directions(objective.hessian(theta), grad, self.damping):
+            begin = Point(0.0, theta, float(value), grad, float(grad @ direction))
+            if not _descends(begin, direction):
+                continue
             found = backtrack(objective, begin, direction, lr)
-            if found is not None:
-                theta.copy_(found.theta)
+            if found is not None and (best is None or _lower(found, best)):
+                best = found
+        if best is not None:
+            theta.copy_(best.theta)
 
 
-def newton_direction(hessian: Tensor, grad: Tensor, damping: float) -> Tensor:
-    """-H⁻¹ g with the eigenvalues λ of the scaled H replaced by max(|λ|, damping).
+def newton_directions(hessian: Tensor, grad: Tensor, damping: float) -> list[Tensor]:
+    """-H⁻¹ g with the eigenvalues λ of the scaled H replaced by max(|λ|, δ), least δ first.
 
-    Where no λ is below that, as near a minimum, a Cholesky decomposition does, in a twentieth of
-    the time. NaN where H is not finite.
+    Where all λ are above the least δ, as near a minimum, that is Newton's direction for each δ
+    below them, and the only one. None where H is not finite.
     """
     from torch import cholesky_solve, finfo, linalg
 
     if not bool(hessian.isfinite().all()):
-        return grad * math.nan
+        return []
     least = max(damping, len(grad) * finfo(grad.dtype).eps)  # what is below is rounding
     scale, scaled = _equilibrated(hessian.double())
     b = -scale * grad.double()
     shifted = scaled.clone()
     shifted.diagonal().sub_(least)
     _, failed = linalg.cholesky_ex(shifted)
-    if not failed:
-        found = cholesky_solve(b[:, None], linalg.cholesky(scaled))[:, 0]
+    if not failed:  # a twentieth of the time of the eigenvalues
+        found = [cholesky_solve(b[:, None], linalg.cholesky(scaled))[:, 0]]
     else:
         values, vectors = linalg.eigh(scaled)
-        found = vectors @ ((vectors.T @ b) / values.abs().clamp(min=least))
-    return (scale * found).to(grad.dtype)
+        along, sizes = vectors.T @ b, values.abs()
+        floors = [least, *(floor for floor in FLOORS if floor > least)]
+        found = [vectors @ (along / sizes.clamp(min=floor)) for floor in floors]
+    return [(scale * p).to(grad.dtype) for p in found]
 
 
 def _equilibrated(hessian: Tensor) -> tuple[Tensor, Tensor]:
@@ -346,6 +356,10 @@ def _remember(s: Sequence[Tensor], y: Sequence[Tensor], step: Tensor, change: Te
 
 def _finite(value: Tensor, grad: Tensor) -> bool:
     return bool(value.isfinite()) and bool(grad.isfinite().all())
+
+
+def _lower(one: Point, other: Point) -> bool:
+    return one.value < other.value - rounding(other.value, other.theta)
 
 
 def _descends(begin: Point, direction: Tensor) -> bool:
