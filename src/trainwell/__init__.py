@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from trainwell.techniques.models.cnn import Cnn
     from trainwell.techniques.models.mlp import Linear, Mlp
     from trainwell.techniques.optim.first_order import (
+        AdaDelta,
         Adagrad,
         Adam,
         AdamW,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
         RmsProp,
         Sgd,
     )
+    from trainwell.techniques.optim.matrix import Muon
+    from trainwell.techniques.optim.second_order import Lbfgs, Newton, NewtonCg
     from trainwell.techniques.preprocess import LogMel, Raw, Standardize
     from trainwell.techniques.regularize import (
         L1,
@@ -109,6 +112,7 @@ _MODULES = {
         "Mlp",
     ),
     "trainwell.techniques.optim.first_order": (
+        "AdaDelta",
         "Adagrad",
         "Adam",
         "AdamW",
@@ -116,6 +120,12 @@ _MODULES = {
         "Nesterov",
         "RmsProp",
         "Sgd",
+    ),
+    "trainwell.techniques.optim.matrix": ("Muon",),
+    "trainwell.techniques.optim.second_order": (
+        "Lbfgs",
+        "Newton",
+        "NewtonCg",
     ),
     "trainwell.techniques.preprocess": (
         "LogMel",
@@ -142,6 +152,7 @@ _HOMES["load"] = ("trainwell.run", "load_run")
 __all__ = [
     "L1",
     "L2",
+    "AdaDelta",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -160,6 +171,7 @@ __all__ = [
     "InputDropout",
     "Jitter",
     "LabelSmoothing",
+    "Lbfgs",
     "Linear",
     "LogMel",
     "LogitAdjust",
@@ -168,7 +180,10 @@ __all__ = [
     "MixUp",
     "Mlp",
     "Momentum",
+    "Muon",
     "Nesterov",
+    "Newton",
+    "NewtonCg",
     "Oversample",
     "Raw",
     "Recipe",

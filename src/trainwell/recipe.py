@@ -28,7 +28,8 @@ from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Linear, Mlp
-from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
+from trainwell.techniques.optim.first_order import Adam, Momentum
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
 from trainwell.techniques.regularize import (
     L1,

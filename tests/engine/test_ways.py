@@ -36,7 +36,8 @@ from trainwell.techniques.balance import (
 from trainwell.techniques.init import He, SmallRandom, Xavier
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Mlp
-from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
+from trainwell.techniques.optim.first_order import Adam, Momentum
+from trainwell.techniques.optim.rules import ClosureRule, Optimizer
 from trainwell.techniques.preprocess import Standardize
 from trainwell.techniques.regularize import L1, L2, Dropout, InputDropout, LabelSmoothing, MaxNorm
 from trainwell.techniques.schedules import Constant, Cosine, StepDecay
@@ -202,6 +203,15 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     members = few(data, varied(base, **EVERYTHING))
     assert plan(members) == [[0, 1, 2]]
     looped, history, _ = trained(members, data, LOOPED)
+    if rule in choices(ClosureRule):  # they train one by one, also among others
+        for k, member in enumerate(members):
+            (alone,), _, people = trained([member], data, None)
+            assert people.execution == LOOPED
+            assert torch.equal(alone.theta, looped[k].theta)
+            assert looped[k].best_epoch  # and they learn
+        with pytest.raises(ValueError, match="one by one"):
+            trained(members, data, STACKED)
+        return
     for way in (STACKED, VMAPPED):
         found, scores, people = trained(members, data, way)
         same(found, looped)
@@ -251,6 +261,9 @@ def test_any_module_by_vmap(rule: type) -> None:
     ]
     members = few(data, recipes)
     found, _, people = trained(members, data, None)
+    if rule in choices(ClosureRule):
+        assert people.execution == LOOPED
+        return
     assert people.execution == Execution("vmapped", 3)
     assert not can_stack(people.network)
     assert len(people.statistics) == 2

@@ -14,7 +14,7 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
-from trainwell.techniques.optim.first_order import Optimizer
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule

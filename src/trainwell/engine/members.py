@@ -69,7 +69,8 @@ def plan(members: Sequence[Member]) -> list[list[int]]:
     groups: dict[object, list[int]] = {}
     for position, member in enumerate(members):
         r = member.recipe
-        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.preprocess)
+        rule = (type(r.optimizer), r.optimizer.state)
+        shape = (r.model, r.loss, rule, bool(r.dropout), r.preprocess)
         key = (shape, r.epochs, member.batch, member.steps)
         groups.setdefault(key, []).append(position)
     return list(groups.values())

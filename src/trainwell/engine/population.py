@@ -29,6 +29,7 @@ from trainwell.engine.sampling import Sampler, sampler_of
 from trainwell.engine.share import Rows, Share, Way
 from trainwell.engine.stack import can_stack, layout, row_width, rows_of
 from trainwell.engine.vmapped import can_vmap
+from trainwell.techniques.optim.rules import ClosureRule
 
 if TYPE_CHECKING:
     from trainwell.engine.probes import Probe
@@ -56,18 +57,23 @@ def build(member: Member, examples: Examples) -> nn.Module:
     return network
 
 
-def default_execution(network: nn.Module, members: int, examples: Examples) -> Execution:
+def default_execution(
+    network: nn.Module, members: Sequence[Member], examples: Examples
+) -> Execution:
     """All at once where that works, except convolutions on a CPU.
 
-    Grouped convolutions are slow there, so that stacking them gains nothing.
+    Grouped convolutions are slow there, so that stacking them gains nothing. Rules that ask for
+    the loss at points of their own choice take members one by one.
     """
+    if isinstance(members[0].recipe.optimizer, ClosureRule):
+        return Execution("looped", 1)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
-    if members == 1 or (convolves and examples.device.type == "cpu"):
+    if len(members) == 1 or (convolves and examples.device.type == "cpu"):
         return Execution("looped", 1)
     if can_stack(network):
-        return Execution("stacked", members)
+        return Execution("stacked", len(members))
     if can_vmap(network, torch.zeros(examples.inputs.shape)):
-        return Execution("vmapped", members)
+        return Execution("vmapped", len(members))
     return Execution("looped", 1)
 
 
@@ -90,10 +96,13 @@ class Population:
         """
         if len(plan(members)) != 1:
             raise ValueError("these members cannot share a population; plan() says which can")
+        closure = isinstance(members[0].recipe.optimizer, ClosureRule)
+        if closure and execution is not None and execution.way != "looped":
+            raise ValueError("members with this optimiser train one by one")
         self.examples, self.device, self.precision = examples, examples.device, precision
         self.network = build(members[0], examples)
         self.parameters, self.statistics = layout(self.network)
-        self.execution = execution or default_execution(self.network, len(members), examples)
+        self.execution = execution or default_execution(self.network, members, examples)
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
         rows = [initial_row(m, self.network, self.parameters) for m in members]

@@ -63,8 +63,6 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
     x = examples.inputs.gather(share.folds, batch)
     y = examples.labels[batch].to(p.device)
     logits = share.network.forward(x, train=False)
-    if share.offsets is not None:
-        logits = logits + share.offsets[:, None, :]
     share.network.gradient(share.loss(logits, y).sum())  # into rows that the next step overwrites
     before = p.theta if p.before is None else p.before
     found = []

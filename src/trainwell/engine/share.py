@@ -11,22 +11,26 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainwell.engine.alone import Alone
 from trainwell.engine.augmenting import Augmenter
+from trainwell.engine.closure import closure_step
 from trainwell.engine.distributed import Cut
 from trainwell.engine.members import Examples, Member
 from trainwell.engine.sampling import Order
 from trainwell.engine.stack import DropoutMasks, Stack, layout, view
 from trainwell.engine.vmapped import Vmapped
+from trainwell.errors import UserError
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.mixing import Mixed
 from trainwell.techniques.balance import ClassWeights, EffectiveNumber, Focal, LogitAdjust
 from trainwell.techniques.optim.first_order import Adam
+from trainwell.techniques.optim.matrix import Muon
+from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import L1, L2, MaxNorm
 
 Number = float | Tensor
@@ -70,10 +74,19 @@ class Share:
         )
         self.folds = torch.tensor([m.fold for m in members])
         self.rule = recipes[0].optimizer
-        self.hyper = {
+        self.hyper: dict[str, Any] = {
             f.name: self._column([getattr(r.optimizer, f.name) for r in recipes])
             for f in dataclasses.fields(self.rule)
         }
+        self.weight_slots = [s for s in layout(network)[0] if s.decays]
+        if isinstance(self.rule, Muon):
+            self.hyper["matrices"] = [(s.start, s.stop, tuple(s.shape)) for s in self.weight_slots]
+        if isinstance(self.rule, ClosureRule) and self.cut is not None:
+            name = type(self.rule).__name__
+            problem = f"{name} asks for the loss again and again; processes cannot share that"
+            raise UserError(
+                "optimizer", problem, "Train in one process, or with another optimiser."
+            )
         self.penalties = [
             (kind, where, self._column([r.penalty(kind, where is rows.biases) for r in recipes]))
             for kind in (L1, L2)
@@ -89,7 +102,6 @@ class Share:
         self.drops_inputs = any(inputs)
         self.augmenter = Augmenter(self.members, self.device, examples.rate)
         self.alike = _alike(recipes)
-        self.weight_slots = [s for s in layout(network)[0] if s.decays]
 
     def _column(self, values: Sequence[float], columns: int = 2) -> Number:
         """One number where all members agree, else a (K, 1) column, or (K,) with columns=1."""
@@ -152,10 +164,15 @@ class Share:
             shape = torch.Size((len(x), *x.shape[2:], x.shape[1]))
             x = x * self.input_masks.next(shape).movedim(-1, 1)
         y = e.labels[order.rows].to(self.device)
-        self._gradient(x, y, mixed)
-        # Penalties act on the gradient, so that the loss that people see is without them.
-        self._penalise()
-        self._update(step, before)
+        if isinstance(self.rule, ClosureRule):
+            self._closure_step(x, y, mixed, step, before)
+        else:
+            self.network.gradient(self._total(self.logits(x), y, mixed).sum())
+            if cut is not None:
+                cut.ranks.add(self.rows.grad)
+            # Penalties act on the gradient, so that the loss that people see is without them.
+            self._penalise()
+            self._update(step, before)
         if self.limited:
             for slot in self.weight_slots:
                 self.rows.shrunk.add_(MaxNorm.project(self.limit, view(self.rows.theta, slot)))
@@ -174,25 +191,19 @@ class Share:
             x = x + shift.view(*shift.shape, *[1] * (x.dim() - 2)) * (others - x)
         return augmenter.change_features(x)
 
-    def _gradient(self, x: Tensor, y: Tensor, mixed: Mixed | None) -> None:
-        """The gradient of the loss, for this rank's inputs (K, b, ...), labels (K, B) of all."""
-        logits = self.logits(x)
-        losses = self._losses(logits, y)
-        if mixed is not None:
-            partners = self._losses(logits, y.gather(1, mixed.partner))
-            losses = losses.lerp(partners, mixed.share)
-        self.network.gradient(losses.sum())
-        if self.cut is not None:
-            self.cut.ranks.add(self.rows.grad)
-
     def logits(self, x: Tensor) -> Tensor:
-        """Outputs (K, b, C) in training, as the loss sees them."""
+        """Outputs (K, b, C) in training."""
         if self.precision is None:
-            logits = self.network.forward(x, train=True)
-        else:
-            with torch.autocast(self.device.type, dtype=self.precision):
-                logits = self.network.forward(x, train=True).float()
-        return logits if self.offsets is None else logits + self.offsets[:, None, :]
+            return self.network.forward(x, train=True)
+        with torch.autocast(self.device.type, dtype=self.precision):
+            return self.network.forward(x, train=True).float()
+
+    def _total(self, logits: Tensor, y: Tensor, mixed: Mixed | None) -> Tensor:
+        """The loss of each member (K,) for this rank's outputs (K, b, C), all labels (K, B)."""
+        losses = self._losses(logits, y)
+        if mixed is None:
+            return losses
+        return losses.lerp(self._losses(logits, y.gather(1, mixed.partner)), mixed.share)
 
     def _losses(self, logits: Tensor, y: Tensor) -> Tensor:
         """The loss of each member (K,): this rank's part of the mean over labels y (K, B)."""
@@ -204,6 +215,7 @@ class Share:
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """The loss of each member (K,) for outputs (K, b, C) and labels (K, b)."""
         loss = self.members[0].recipe.loss
+        logits = logits if self.offsets is None else logits + self.offsets[:, None, :]
         return loss(logits, y, self.smoothing, self.class_weights, self.focus)
 
     def _part_of_loss(self, cut: Cut, y: Tensor) -> Number:
@@ -213,6 +225,30 @@ class Share:
         own = self.class_weights.gather(1, y)
         return own[:, cut.mine].sum(dim=1) / own.sum(dim=1)
 
+    def _closure_step(
+        self, x: Tensor, y: Tensor, mixed: Mixed | None, step: int, before: int
+    ) -> None:
+        rule, rows, network = self.rule, self.rows, self.network
+        assert isinstance(rule, ClosureRule) and isinstance(network, Alone)
+
+        def penalty(theta: Tensor) -> Tensor:
+            found = theta.new_zeros(())
+            for kind, where, strength in self.penalties:
+                if strength:
+                    found = found + kind.value(strength, theta * where[: len(theta)])
+            return found
+
+        closure_step(
+            rule,
+            network,
+            (rows.theta, rows.buffers, rows.state),
+            x,
+            lambda z: self._total(z, y, mixed).sum(),
+            penalty,
+            self.rates[0][step],
+            before,
+        )
+
     def _penalise(self) -> None:
         rows = self.rows
         for kind, where, strength in self.penalties:
@@ -221,6 +257,7 @@ class Share:
 
     def _update(self, step: int, before: int) -> None:
         rows, cycled = self.rows, self._cycled(step)
+        assert not isinstance(self.rule, ClosureRule)
         if isinstance(self.rule, Adam) and _FUSED_ADAM is not None:
             for part in self.alike:
                 rule = self.members[part.start].recipe.optimizer

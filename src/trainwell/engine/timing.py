@@ -29,6 +29,7 @@ from trainwell.engine.threads import cores, threads_for
 from trainwell.engine.workers import Workers
 from trainwell.files import write_whole
 from trainwell.memory import keep_freed_memory
+from trainwell.techniques.optim.rules import ClosureRule
 
 WARM, TIMED, ENOUGH = 2, 5, 0.25  # steps before, steps timed at most, seconds of them at most
 SHORT = 2.0  # seconds; trainings expected to be shorter are not worth more measuring
@@ -168,7 +169,7 @@ def _spread(
 def untimed(members: Sequence[Member], examples: Examples) -> Choice:
     """The usual way to train these members, without measuring; for processes that must agree."""
     network = build(members[0], examples)
-    usual = default_execution(network, len(members), examples)
+    usual = default_execution(network, members, examples)
     threads = threads_for(network, members[0].batch, examples.inputs.shape)
     return Choice(usual, threads, 1, len(members), 0.0, {})
 
@@ -182,14 +183,16 @@ def _measure(
     precision: torch.dtype | None,
 ) -> list[Timing]:
     """Seconds of several ways, the usual one first."""
-    usual = default_execution(network, len(members), examples)
+    usual = default_execution(network, members, examples)
     ways = [usual]
     if usual.size > together:
         ways.append(Execution(usual.way, together) if together > 1 else Execution("looped", 1))
     found = [_timed(members, examples, way, threads, precision) for way in ways]
     steps = len(members) * members[0].steps * members[0].recipe.epochs * SCORING
     if found[0].seconds * steps > SHORT:
-        others = [e for e in _others(network, usual, together) if e not in ways]
+        fixed = isinstance(members[0].recipe.optimizer, ClosureRule)
+        others = [] if fixed else _others(network, usual, together)
+        others = [e for e in others if e not in ways]
         found += [_timed(members, examples, way, threads, precision) for way in others]
     if threads > 1 and len(members) > 1:
         # With two processes no threads are left for each.

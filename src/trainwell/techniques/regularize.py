@@ -40,6 +40,11 @@ class L1:
         check_fields(self)
 
     @staticmethod
+    def value(strength: float | Tensor, theta: Tensor) -> Tensor:
+        """λ Σ |θ|, of weights alone (P,)."""
+        return strength * theta.abs().sum()
+
+    @staticmethod
     def add_gradient(
         strength: float | Tensor, theta: Tensor, grad: Tensor, weights: Tensor
     ) -> None:
@@ -71,6 +76,11 @@ class L2:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @staticmethod
+    def value(strength: float | Tensor, theta: Tensor) -> Tensor:
+        """½ λ Σ θ², of weights alone (P,)."""
+        return 0.5 * strength * theta.square().sum()
 
     @staticmethod
     def add_gradient(
