@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt
 
@@ -50,7 +50,9 @@ class Recipe:
     """Every choice of one training.
 
     lr None means: find it with a ladder of rates in steps of 1-2-5 on validation rows.
-    patience counts epochs without a better validation score; the best epoch's weights are kept.
+    patience counts epochs without a better validation score, after which training stops early; the
+    best epoch's weights are kept. shuffle says in which order an epoch shows the rows; all but
+    "every epoch" are for seeing why that is right (slide "Shuffle").
 
     >>> Recipe().schedule
     Cosine(warmup=0.05)
@@ -66,6 +68,7 @@ class Recipe:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine(warmup=0.05)
     lr: Annotated[float, Gt(0)] | None = None
+    shuffle: Literal["every epoch", "once", "never", "by class"] = "every epoch"
     batch_size: Annotated[int, Ge(2)] = 64
     epochs: Annotated[int, Ge(1)] = 60
     patience: Annotated[int, Ge(1)] = 20

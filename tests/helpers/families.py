@@ -61,7 +61,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     if base is bool:
         return st.booleans()
     if base is int:
-        return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), 10**6)
+        most = limits.get("le", limits.get("lt", 10**6 + 1) - 1)
+        return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), min(most, 10**6))
     if get_origin(base) is Literal:
         return st.sampled_from(get_args(base))
     if get_origin(base) is tuple:

@@ -57,9 +57,9 @@ class Sampler:
         self.member = member
         self.count = member.batch * member.steps
         self.balance = member.recipe.balance
+        self.labels = labels = examples.labels.numpy()[member.train]
         if not isinstance(self.balance, Oversample | Smote):
             return
-        labels = examples.labels.numpy()[member.train]
         counts = np.bincount(labels, minlength=examples.classes)
         self.shares = self.balance.shares(counts, self.count)
         self.classes = [member.train[labels == c] for c in range(examples.classes)]
@@ -71,7 +71,7 @@ class Sampler:
     def epoch(self, epoch: int) -> Order:
         """The order of an epoch, (steps · batch,)."""
         if not isinstance(self.balance, Oversample | Smote):
-            return Order(shuffled(self.member, epoch))
+            return Order(shuffled(self.member, epoch, self.labels))
         stream = numpy_stream(self.member.seed, "balance", epoch)
         rows, partners, shift = [], [], []
         for mine, share, nearest in zip(self.classes, self.shares, self.nearest, strict=True):
@@ -109,10 +109,18 @@ def sampler_of(member: Member, examples: Examples, known: dict[object, Sampler])
     return found
 
 
-def shuffled(member: Member, epoch: int) -> Tensor:
-    """The member's rows in the order of this epoch; the stream depends on nothing else."""
-    stream = numpy_stream(member.seed, "shuffle", epoch)
-    return torch.from_numpy(stream.permutation(member.train)[: member.batch * member.steps])
+def shuffled(member: Member, epoch: int, labels: IntArray) -> Tensor:
+    """The member's rows in the order of this epoch, as its recipe's `shuffle` says.
+
+    labels (n,) are those of its training rows. The stream depends on nothing else.
+    """
+    rows, how = member.train, member.recipe.shuffle
+    if how == "by class":
+        rows = rows[np.argsort(labels, kind="stable")]
+    elif how != "never":
+        stream = numpy_stream(member.seed, "shuffle", epoch if how == "every epoch" else 0)
+        rows = stream.permutation(rows)
+    return torch.from_numpy(rows[: member.batch * member.steps])
 
 
 def _nearest(smote: Smote, member: Member, examples: Examples, rows: IntArray) -> IntArray:
