@@ -60,6 +60,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         )
     if base is int:
         return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), 10**6)
+    if base is bool:
+        return st.booleans()
     if get_origin(base) is Literal:
         return st.sampled_from(get_args(base))
     if get_origin(base) is tuple:
