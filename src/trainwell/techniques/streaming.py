@@ -56,20 +56,16 @@ def moments(chunks: Iterable[Tensor], per: Per) -> tuple[Tensor, Tensor, torch.d
     return mean, (squares / max(count, 1)).sqrt(), precision
 
 
-def covariance(chunks: Iterable[Tensor], most: int) -> tuple[Tensor, Tensor, torch.dtype] | int:
+def covariance(chunks: Iterable[Tensor]) -> tuple[Tensor, Tensor, torch.dtype]:
     """Mean (D,) and covariance (D, D) in float64 (by N - 1), and the data's type.
 
-    Shapes: chunks (B, ...) flattened to (B, D). With more than `most` features nothing is computed
-    and their number comes back: the caller knows what to say.
+    Shapes: chunks (B, ...) flattened to (B, D).
     """
     count, mean, products = 0, torch.zeros(()), torch.zeros(())
     precision = torch.float32
     for chunk in chunks:
         x, precision = chunk.flatten(1).double(), chunk.dtype
-        size, features = x.shape
-        if features > most:
-            return features
-        here = x.mean(0)
+        size, here = len(x), x.mean(0)
         x = x - here
         if not count:
             count, mean, products = size, here, x.T @ x

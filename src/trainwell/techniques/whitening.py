@@ -6,7 +6,7 @@ Slide: "Data pre-processing".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -114,11 +114,7 @@ def _directions(chunks: Iterable[Tensor], name: str, components: int | float | N
     from trainwell.techniques.scaling import Shift
     from trainwell.techniques.streaming import covariance
 
-    found = covariance(chunks, MOST_FEATURES)
-    if isinstance(found, int):
-        problem = f"at most {MOST_FEATURES} numbers per example, got {found}"
-        raise UserError(f"preprocess: {name}", problem, "Use smaller pictures, or Standardize.")
-    mean, products, precision = found
+    mean, products, precision = covariance(_within_limit(chunks, name))
     values, vectors = torch.linalg.eigh(products)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     k = _count(values, name, components)
@@ -128,6 +124,15 @@ def _directions(chunks: Iterable[Tensor], name: str, components: int | float | N
     vectors = vectors * largest.sign() * (values > len(mean) * 1e-15 * values[0])
     edge = Shift.edge_of(mean, products.diagonal().sqrt())
     return _Directions(mean.to(precision), edge, vectors, values)
+
+
+def _within_limit(chunks: Iterable[Tensor], name: str) -> Iterator[Tensor]:
+    """The same chunks; raises UserError where their covariance would be too large."""
+    for chunk in chunks:
+        if chunk[0].numel() > MOST_FEATURES:
+            problem = f"at most {MOST_FEATURES} numbers per example, got {chunk[0].numel()}"
+            raise UserError(f"preprocess: {name}", problem, "Use smaller pictures, or Standardize.")
+        yield chunk
 
 
 def _count(values: Tensor, name: str, components: int | float | None) -> int:
