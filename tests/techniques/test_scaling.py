@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from torch import Tensor, nn
 
@@ -176,6 +178,24 @@ def test_exposure_drops_out() -> None:
     shifted = layer(pictures * 0.5 + 0.3)
     assert float((shifted - layer(pictures)).abs().max()) < 0.01
     assert (layer(torch.full((2, 1, 8, 8), 0.7)).abs() < 1e-3).all()  # a blank picture
+
+
+def test_exposure_that_only_new_pictures_have() -> None:
+    """A classifier of pictures of one exposure, asked about over- and under-exposed ones."""
+    found = load_digits()
+    x, y = torch.from_numpy(found.images / 16).float()[:, None], found.target
+    rng = np.random.default_rng(0)
+    gain = torch.from_numpy(rng.uniform(0.3, 1.5, (600, 1, 1, 1))).float()
+    offset = torch.from_numpy(rng.uniform(-0.2, 0.4, (600, 1, 1, 1))).float()
+    accuracy: dict[tuple[str, str], float] = {}
+    for technique in (Standardize(per="channel"), PerSample()):
+        layer = technique.fit([x[600:]])
+        classifier = LogisticRegression(max_iter=200).fit(layer(x[600:]).flatten(1), y[600:])
+        for kind, pictures in (("same", x[:600]), ("shifted", x[:600] * gain + offset)):
+            score = classifier.score(layer(pictures).flatten(1), y[:600])
+            accuracy[type(technique).__name__, kind] = score
+    assert accuracy["PerSample", "shifted"] > accuracy["Standardize", "shifted"] + 0.05
+    assert abs(accuracy["PerSample", "same"] - accuracy["Standardize", "same"]) < 0.04
 
 
 # --- saved and built again, and finite ---------------------------------------------------------
