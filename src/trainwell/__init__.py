@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         Smote,
         ThresholdMove,
     )
-    from trainwell.techniques.init import He, SmallRandom, Xavier, Zero
+    from trainwell.techniques.init import He, Lsuv, Orthogonal, SmallRandom, Uniform, Xavier, Zero
     from trainwell.techniques.losses import CrossEntropy, Hinge, MeanSquared
     from trainwell.techniques.models.cnn import Cnn
     from trainwell.techniques.models.mlp import Linear, Mlp
@@ -52,7 +52,15 @@ if TYPE_CHECKING:
     )
     from trainwell.techniques.optim.matrix import Muon
     from trainwell.techniques.optim.second_order import Lbfgs, Newton, NewtonCg
-    from trainwell.techniques.preprocess import LogMel, Raw, Standardize
+    from trainwell.techniques.preprocess import (
+        Center,
+        LogMel,
+        MinMax,
+        PerSample,
+        Raw,
+        Robust,
+        Standardize,
+    )
     from trainwell.techniques.regularize import (
         L1,
         L2,
@@ -61,7 +69,18 @@ if TYPE_CHECKING:
         LabelSmoothing,
         MaxNorm,
     )
-    from trainwell.techniques.schedules import Constant, Cosine, StepDecay
+    from trainwell.techniques.schedules import (
+        Constant,
+        Cosine,
+        ExponentialDecay,
+        InverseTimeDecay,
+        LinearDecay,
+        OneCycle,
+        ReduceOnPlateau,
+        StepDecay,
+        WarmUp,
+    )
+    from trainwell.techniques.whitening import Pca, Whiten
 
 
 # Where public names live.
@@ -97,7 +116,10 @@ _MODULES = {
     ),
     "trainwell.techniques.init": (
         "He",
+        "Lsuv",
+        "Orthogonal",
         "SmallRandom",
+        "Uniform",
         "Xavier",
         "Zero",
     ),
@@ -128,8 +150,12 @@ _MODULES = {
         "NewtonCg",
     ),
     "trainwell.techniques.preprocess": (
+        "Center",
         "LogMel",
+        "MinMax",
+        "PerSample",
         "Raw",
+        "Robust",
         "Standardize",
     ),
     "trainwell.techniques.regularize": (
@@ -143,7 +169,17 @@ _MODULES = {
     "trainwell.techniques.schedules": (
         "Constant",
         "Cosine",
+        "ExponentialDecay",
+        "InverseTimeDecay",
+        "LinearDecay",
+        "OneCycle",
+        "ReduceOnPlateau",
         "StepDecay",
+        "WarmUp",
+    ),
+    "trainwell.techniques.whitening": (
+        "Pca",
+        "Whiten",
     ),
 }
 _HOMES = {name: (module, name) for module, names in _MODULES.items() for name in names}
@@ -156,6 +192,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Center",
     "ClassWeights",
     "Cnn",
     "Constant",
@@ -165,18 +202,23 @@ __all__ = [
     "DataError",
     "Dropout",
     "EffectiveNumber",
+    "ExponentialDecay",
     "Focal",
     "He",
     "Hinge",
     "InputDropout",
+    "InverseTimeDecay",
     "Jitter",
     "LabelSmoothing",
     "Lbfgs",
     "Linear",
+    "LinearDecay",
     "LogMel",
     "LogitAdjust",
+    "Lsuv",
     "MaxNorm",
     "MeanSquared",
+    "MinMax",
     "MixUp",
     "Mlp",
     "Momentum",
@@ -184,11 +226,17 @@ __all__ = [
     "Nesterov",
     "Newton",
     "NewtonCg",
+    "OneCycle",
+    "Orthogonal",
     "Oversample",
+    "Pca",
+    "PerSample",
     "Raw",
     "Recipe",
     "RecipeError",
+    "ReduceOnPlateau",
     "RmsProp",
+    "Robust",
     "Run",
     "Sgd",
     "SmallRandom",
@@ -197,7 +245,10 @@ __all__ = [
     "StepDecay",
     "ThresholdMove",
     "TrainwellError",
+    "Uniform",
     "UserError",
+    "WarmUp",
+    "Whiten",
     "Xavier",
     "Zero",
     "fit",

@@ -43,6 +43,7 @@ from trainwell.model import Model
 from trainwell.progress import Progress
 from trainwell.recipe import Cnn, Recipe, check_against, edit, load_recipe, starting_recipe
 from trainwell.seeding import stream_seed
+from trainwell.techniques.scaling import match_widths
 
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
@@ -133,6 +134,7 @@ def prepare(
         fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
         for f in split.folds
     ]
+    match_widths(folds)
     inputs = FoldInputs(data.inputs, folds, device, augmented=recipe.changes_signals)
     labels = torch.from_numpy(data.labels)
     rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
