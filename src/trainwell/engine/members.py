@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from trainwell.engine.inputs import FoldInputs
 from trainwell.engine.stack import Slot, rows_of
 from trainwell.recipe import Recipe
 from trainwell.seeding import numpy_stream, torch_stream
+from trainwell.techniques.init import Lsuv
 
+FIT_ROWS = 512  # training rows on which an initialisation that needs some is fitted, at most
 TRAIN_SAMPLE = 2000  # training rows scored after each epoch, at most
 
 
@@ -91,7 +94,9 @@ class Trained:
     shrunk: float = 0.0  # how often max norm has shrunk a unit
 
 
-def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Tensor:
+def initial_row(
+    member: Member, network: nn.Module, slots: Sequence[Slot], examples: Examples
+) -> Tensor:
     """A member's initial parameters, a padded row, from its own stream, one stream per layer."""
     row = rows_of(network, slots)
     for slot in slots:
@@ -100,7 +105,27 @@ def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Te
             member.recipe.init(part, torch_stream(member.seed, "init", slot.name))
         elif slot.name.endswith("bias"):
             part.zero_()
+    if isinstance(member.recipe.init, Lsuv):
+        _fit_row(row, member.recipe.init, member, network, slots, examples)
     return row
+
+
+def _fit_row(
+    row: Tensor,
+    init: Lsuv,
+    member: Member,
+    network: nn.Module,
+    slots: Sequence[Slot],
+    examples: Examples,
+) -> None:
+    """Fit initial weights, in place, on some of the member's training rows."""
+    copied = copy.deepcopy(network)
+    own = dict(copied.named_parameters())
+    for slot in slots:
+        own[slot.name].data = row[slot.start : slot.stop].view(slot.shape)  # no copy
+    rows = torch.from_numpy(train_sample(member)[:FIT_ROWS])
+    inputs = examples.inputs.gather(torch.tensor([member.fold]), rows[None])[0]
+    init.fit(copied, inputs.cpu())
 
 
 def train_sample(member: Member) -> IntArray:

@@ -105,7 +105,7 @@ class Population:
         self.execution = execution or default_execution(self.network, members, examples)
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
-        rows = [initial_row(m, self.network, self.parameters) for m in members]
+        rows = [initial_row(m, self.network, self.parameters, examples) for m in members]
         self.theta = torch.stack(rows).to(self.device)
         begin = rows_of(self.network, self.statistics)
         self.buffers = begin.repeat(len(members), 1).to(self.device)

@@ -32,6 +32,7 @@ from trainwell.techniques.optim.first_order import Adam
 from trainwell.techniques.optim.matrix import Muon
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import L1, L2, MaxNorm
+from trainwell.techniques.schedules import OneCycle, ReduceOnPlateau, WarmUp
 
 Number = float | Tensor
 Way = Literal["stacked", "vmapped", "looped"]
@@ -277,13 +278,13 @@ class Share:
 
     def _cycled(self, step: int) -> list[float | None] | None:
         """Momentum by the schedule of each member; None where the rule's own stays."""
-        cycles = [getattr(m.recipe.schedule, "momentum", None) for m in self.members]
-        if not any(cycles):
+        recipes = [m.recipe for m in self.members]
+        if not any(isinstance(r.schedule, OneCycle) for r in recipes):
             return None
         epoch = self.epoch + step / len(self.rates[0])
         return [
-            None if cycle is None else cycle(epoch, m.recipe.epochs)
-            for cycle, m in zip(cycles, self.members, strict=True)
+            r.schedule.momentum(epoch, r.epochs) if isinstance(r.schedule, OneCycle) else None
+            for r in recipes
         ]
 
 
@@ -304,8 +305,9 @@ def rate_at(recipe: Recipe, epoch: float, losses: Sequence[float] = ()) -> float
     """
     assert recipe.lr is not None, "the learning rate must be known before training"
     rate: float = recipe.lr * recipe.schedule(epoch, recipe.epochs)
-    after = getattr(recipe.schedule, "after", None)
-    return rate if after is None else rate * after(losses)
+    if isinstance(recipe.schedule, ReduceOnPlateau | WarmUp):
+        rate *= recipe.schedule.after(losses)
+    return rate
 
 
 def _alike(recipes: Sequence[Recipe]) -> list[slice]:
