@@ -14,7 +14,7 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
-from trainwell.techniques.optim.first_order import Optimizer
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
@@ -59,7 +59,9 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
             allow_subnormal=False,
         )
     if base is int:
-        return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), 10**6)
+        return st.integers(
+            limits.get("ge", limits.get("gt", -(10**6)) + 1), limits.get("le", 10**6)
+        )
     if get_origin(base) is Literal:
         return st.sampled_from(get_args(base))
     if get_origin(base) is tuple:
