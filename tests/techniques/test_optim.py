@@ -211,6 +211,36 @@ def test_usual_rates() -> None:
     assert found == adaptive | plain_rules | full_steps
 
 
+def power_of_curvature(cls: Any, lr: float, begin: Tensor, curvature: Tensor) -> float:
+    """e in |step| / |gradient| ~ curvature ** e, on a quadratic with noisy gradients."""
+    generator = torch.Generator().manual_seed(0)
+    theta = begin.clone()
+    state = tuple(torch.zeros_like(theta) for _ in cls.state)
+    moved, seen = torch.zeros_like(theta), torch.zeros_like(theta)
+    for step in range(300):
+        noise = torch.randn(theta.shape, generator=generator, dtype=torch.float64)
+        grad, before = curvature * theta + curvature.sqrt() * noise, theta.clone()
+        weights = torch.ones(len(curvature))
+        update(cls, theta, grad, state, column([lr]), step, weights, **_defaults(cls))
+        moved += (theta - before).square()
+        seen += grad.square()
+    x, y = curvature.log()[0], (moved / seen).sqrt().log()[0]
+    return float(torch.linalg.lstsq(torch.stack([x, x * 0 + 1], 1), y[:, None])[0][0])
+
+
+@pytest.mark.parametrize("power", [0.0, -0.5, -1.0])
+def test_what_is_true_of_momentum_and_adadelta_as_newton(power: float) -> None:
+    """Newton's step is the gradient times 1 / curvature, whatever the start."""
+    curvature = torch.logspace(0, 3, 20, dtype=torch.float64)[None]
+    begin = curvature**power
+    assert abs(power_of_curvature(Sgd, 1e-4, begin, curvature)) < 0.01
+    assert -0.25 < power_of_curvature(Momentum, 1e-4, begin, curvature) < 0.05
+    if power < 0:
+        assert -0.6 < power_of_curvature(AdaDelta, 1.0, begin, curvature) < -0.4
+    else:  # gradients go with the curvature: to divide by their size is to divide by it
+        assert power_of_curvature(AdaDelta, 1.0, begin, curvature) < -0.9
+
+
 # Muon.
 
 ROW = (  # a small network's row: weight, bias, kernels, norm, last weight, bias and padding
