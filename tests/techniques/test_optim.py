@@ -204,7 +204,7 @@ def test_decay_leaves_biases_alone(several: bool) -> None:
 
 
 def test_usual_rates() -> None:
-    adaptive = {Adam: 2e-3, AdamW: 2e-3, Muon: 2e-3, RmsProp: 1e-3, Adagrad: 0.02, AdaDelta: 1.0}
+    adaptive = {Adam: 2e-3, AdamW: 2e-3, Muon: 5e-3, RmsProp: 1e-3, Adagrad: 0.02, AdaDelta: 1.0}
     plain_rules = {Momentum: 0.05, Nesterov: 0.05, Sgd: 0.1}
     full_steps = dict.fromkeys(members(ClosureRule), 1.0)
     found = {cls: cls.usual_rate for cls in members(Optimizer)}  # type: ignore[attr-defined]

@@ -54,7 +54,8 @@ class Newton:
 
     Default damping 1e-6: a millionth of a parameter's own curvature is hardly more than rounding.
     "Requires matrix inverse (not plausible for a big network)": P² numbers and P³ operations. A
-    million parameters have a Hessian of 3725 GB; above 3000 parameters this rule refuses to start.
+    million parameters have a Hessian of 3725 GB; this rule refuses more than 3000 (ten seconds a
+    step on one CPU core).
     Use it for logistic regression and small MLPs on full batches; NewtonCg or Lbfgs beyond that.
     Source: slide "Newton's method"; Nocedal and Wright 2006, chapter 3; Dauphin et al. 2014.
 
