@@ -36,7 +36,7 @@ class Muon:
     μ = momentum, G the gradient of a weight matrix, λ = decay, η the learning rate. NS brings every
     singular value near 1 (0.7 to 1.2), UΣVᵀ to about UVᵀ: X ← X / ‖X‖, then `iterations` times
     X ← a X + (b A + c A²) X, A = XXᵀ, with (a, b, c) = (3.4445, -4.7750, 2.0315). It is the
-    steepest descent in the spectral norm, and Shampoo without memory: its curvature is (GGᵀ)^-½.
+    steepest descent in the spectral norm, and Shampoo without memory: (GGᵀ)^-½ G.
     Kernels (out, in, h, w) are taken as (out, in·h·w). Biases, norm parameters and the last weight,
     which makes the logits, get AdamW (beta1, beta2, eps, decay), as its author advises.
 
