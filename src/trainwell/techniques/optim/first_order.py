@@ -61,9 +61,9 @@ class Momentum:
     Equation: v ← μ v + g, θ ← θ - η v, with μ = momentum, η the learning rate, g the gradient of
     the mini-batch. The rate stands outside v, as in torch. Default μ = 0.9; a good rate is
     typically 0.01 to 0.1. The slide says that "in a sense, the momentum is an approximation of the
-    Hessian": it holds no curvature. Its step does not shrink where the curvature is large, as
-    Newton's does; what it does is speed up along flat directions, so that the number of steps
-    grows with √κ and not κ, the condition number, as for conjugate gradients.
+    Hessian": it holds no curvature. Its step hardly shrinks where the curvature is large, as
+    Newton's does; it speeds up along flat directions, so that the number of steps grows with √κ
+    and not κ, the condition number, as for conjugate gradients.
     Source: slide "Newton's method"; Polyak 1964; CS231n notes, part 3.
 
     >>> import torch
@@ -231,8 +231,8 @@ class AdaDelta:
     ρ = 0.9). ε is the size of the first steps, √ε: 1e-3. Works untuned over a wide band of rates
     (1 to 10) when training is short; a tuned Adam is usually as good or better.
     The slide calls it "another approximation method to Newton's method". True of the units only:
-    Δx/g has those of 1/H. On quadratics its steps go with curvature to the power -0.4 to -1
-    depending on the start, about -½ under noise (Newton: -1), and it knows no rotated axes.
+    Δx/g has those of 1/H. On quadratics its steps go with the curvature to a power that depends on
+    the start, and to about -½ where gradients are noisy (Newton: -1); rotated axes undo that.
     Source: slide "Adaptive learning rate"; Zeiler 2012.
 
     >>> import torch
@@ -397,7 +397,3 @@ def _divide(above: Tensor, root: Tensor, eps: float | Tensor) -> Tensor:
     from torch import div
 
     return div(above, root.add_(eps), out=root)
-
-
-# Every rule that needs gradients alone; `rules.Optimizer` has all of them.
-Optimizer = Sgd | Momentum | Nesterov | Adagrad | RmsProp | AdaDelta | Adam | AdamW

@@ -26,8 +26,9 @@ class Objective:
     up; running statistics that it updates are to be restored by the caller where that matters.
 
     `cost` counts in gradients, so that rules can be compared honestly: a forward pass counts 1/3
-    (backward costs twice as much), a gradient 1, a product with a Hessian or a Gauss-Newton matrix
-    2, a whole Hessian of P parameters 1 + 2 P.
+    (a backward pass costs twice as much), a gradient 1, a product with the Hessian 3, a Hessian of
+    P parameters 1 + 2 P, `gauss_newton` 5/3 and each of its products 2. (Measured on an MLP and a
+    convolutional network: 0.4 to 0.5, 1, 3, -, 1.1 to 1.7, 1.4 to 2.1.)
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Objective:
         """
         from torch import enable_grad, zeros_like
 
-        self.cost += 1
+        self.cost += 5 / 3
         with enable_grad():
             x = theta.detach().requires_grad_()
             outputs = self.outputs(x)
