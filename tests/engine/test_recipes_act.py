@@ -1,4 +1,4 @@
-"""What a recipe names is what training does: inits, schedules, orders, limits, second-order rules."""
+"""What a recipe names is what training does: inits, schedules, orders, limits, thresholds."""
 
 from __future__ import annotations
 
@@ -46,11 +46,10 @@ def test_lsuv_is_fitted_on_the_members_own_rows() -> None:
     data = table(rows=300)
     wide = dataclasses.replace(BASE, init=Lsuv(), model=Mlp((30, 30), norm="none"))
     lsuv, he = members_of(data, [wide, dataclasses.replace(wide, init=He())])
-    lsuv = dataclasses.replace(lsuv, train=lsuv.train[:100])
+    lsuv = dataclasses.replace(lsuv, train=lsuv.train[::-1].copy())
     people = population(data, [lsuv, he])
     rows = torch.from_numpy(np.stack([lsuv.train[:100], he.train[:100]]))
     x = people.examples.inputs.gather(torch.tensor([0, 0]), rows)
-    outputs = people.shares[0].network
     spreads = []
     for k in range(2):
         network = people.network
@@ -62,13 +61,11 @@ def test_lsuv_is_fitted_on_the_members_own_rows() -> None:
         for layer in network:  # type: ignore[attr-defined]
             h = layer(h)
             if isinstance(layer, nn.Linear):
-                mine.append(float(h.var()))
+                mine.append(float(h.detach().var()))
         spreads.append(mine)
-    assert outputs is not None
     assert spreads[0] == pytest.approx([1, 1, 1], abs=0.25)  # fitted on some of these rows
     assert max(abs(np.array(spreads[1]) - 1)) > 0.4
-    alone = population(data, [he])
-    assert torch.equal(alone.theta[0], people.theta[1])
+    assert torch.equal(population(data, [he]).theta[0], people.theta[1])
 
 
 def test_the_rate_falls_on_a_plateau() -> None:
@@ -99,9 +96,10 @@ def test_one_cycle_moves_rate_and_momentum(rule: Any) -> None:
     steady = dataclasses.replace(recipe, schedule=Constant())
     data = table()
     people, _ = run(data, [recipe, steady])
-    (alone, _) = run(data, [steady])
+    alone = population(data, members_of(data, [steady], seeds=[1]))
+    list(train(alone))
     shared = people.examples
-    (member, _) = members_of(data, [recipe, steady])
+    member = members_of(data, [recipe, steady])[0]
     network = nn.Linear(5, 3)
     fresh = population(data, [member])
     for slot, parameter in zip(fresh.parameters, network.parameters(), strict=True):
@@ -195,11 +193,13 @@ def test_full_batches_reach_the_minimum_of_logistic_regression(rule: Any) -> Non
         batch_size=500,
         epochs=25,
     )
-    people, _ = run(data, [recipe, dataclasses.replace(recipe, regularize=(L2(0.1),))])
+    recipes = [recipe, dataclasses.replace(recipe, regularize=(L2(0.1),))]
+    members = [dataclasses.replace(m, validation=m.train) for m in members_of(data, recipes)]
+    people = population(data, members)
+    list(train(people))
     for trained, strength in zip(people.trained, (0.01, 0.1), strict=True):
         rows = trained.member.train
         x = people.examples.inputs.gather(torch.tensor([0]), torch.from_numpy(rows)[None])[0]
-        # The engine keeps the best epoch; with so few the last one is compared through the loss.
         reference = LogisticRegression(C=1 / (strength * len(rows)), tol=1e-8, max_iter=1000)
         reference.fit(x.numpy(), data.labels[rows])
         network = nn.Linear(5, 3)
@@ -212,11 +212,9 @@ def test_full_batches_reach_the_minimum_of_logistic_regression(rule: Any) -> Non
             return float(fit + 0.5 * s * (w**2).sum())
 
         best = loss(torch.from_numpy(reference.coef_).float(), torch.tensor(reference.intercept_))
-        last = people.best_theta if len(people.best_theta) else trained.theta[None]
-        assert last is not None
         ours = loss(network.weight.detach(), network.bias.detach())
-        assert ours >= best - 1e-5
-        assert ours < best + 0.02
+        # The engine keeps the epoch of the lowest loss, which is without the penalty.
+        assert best - 1e-5 <= ours < best + 0.02 * strength / 0.01
 
 
 def test_a_step_sees_one_dropout_mask_and_moves_statistics_once() -> None:
@@ -252,8 +250,8 @@ def test_a_step_sees_one_dropout_mask_and_moves_statistics_once() -> None:
 def rare() -> Dataset:
     """Two classes that overlap, 10 to 1."""
     random = np.random.default_rng(0)
-    labels = (np.arange(440) % 11 == 0).astype(int)
-    return labelled(labels, random.normal(size=(440, 3)) + 1.2 * labels[:, None])
+    labels = (np.arange(2200) % 11 == 0).astype(int)
+    return labelled(labels, random.normal(size=(2200, 3)) + labels[:, None])
 
 
 @pytest.mark.parametrize("balance", [ThresholdMove(), LogitAdjust(when="prediction")])
