@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Ge, Gt
 
@@ -41,6 +41,7 @@ from trainwell.techniques.regularize import (
     Regularizer,
 )
 from trainwell.techniques.schedules import Cosine, Schedule
+from trainwell.techniques.shuffle import Shuffle
 
 Model = Linear | Mlp | Cnn
 
@@ -68,7 +69,7 @@ class Recipe:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine(warmup=0.05)
     lr: Annotated[float, Gt(0)] | None = None
-    shuffle: Literal["every epoch", "once", "never", "by class"] = "every epoch"
+    shuffle: Shuffle = "every epoch"
     batch_size: Annotated[int, Ge(2)] = 64
     epochs: Annotated[int, Ge(1)] = 60
     patience: Annotated[int, Ge(1)] = 20

@@ -18,6 +18,7 @@ from trainwell.data.dataset import IntArray
 from trainwell.engine.members import Examples, Member
 from trainwell.seeding import numpy_stream
 from trainwell.techniques.balance import Oversample, Smote
+from trainwell.techniques.shuffle import ordered
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +115,8 @@ def shuffled(member: Member, epoch: int, labels: IntArray) -> Tensor:
 
     labels (n,) are those of its training rows. The stream depends on nothing else.
     """
-    rows, how = member.train, member.recipe.shuffle
-    if how == "by class":
-        rows = rows[np.argsort(labels, kind="stable")]
-    elif how != "never":
-        stream = numpy_stream(member.seed, "shuffle", epoch if how == "every epoch" else 0)
-        rows = stream.permutation(rows)
+    first, now = (numpy_stream(member.seed, "shuffle", e) for e in (0, epoch))
+    rows = ordered(member.train, labels, member.recipe.shuffle, first, now)
     return torch.from_numpy(rows[: member.batch * member.steps])
 
 
