@@ -1,0 +1,278 @@
+"""Tempo and pitch of sound clips, each without the other, for a whole batch at once.
+
+Method: WSOLA, waveform-similarity overlap-add (Verhelst and Roelands 1993). The result is made of
+short segments of the clip, each cross-faded into the next; where a segment is taken from may move
+by a few milliseconds, to the place that best continues the one before. Waveforms are copied, not
+made anew, so voices keep their formants. Around an onset the clip is copied at its own tempo, so
+that no click or plosive is doubled, dropped or smeared. The step over the segments is sequential,
+each one works on all clips together. Chords suffer where a phase vocoder would not: no single
+step back continues all their tones.
+
+Shapes: B clips, T samples, H samples of a cross-fade, K cross-fades in the result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FADE = 0.010  # seconds of a cross-fade
+MATCH = 0.015  # seconds that are compared, longer than a period of most voices
+SEARCH = 0.008  # seconds that a segment may move either way: a period of a low voice in all
+CENTRE = 0.4  # likeness (1 = equal) that a segment must gain to move to the end of this range
+COARSE = 4000  # samples per second of the first search: the pitch of voices lies far below
+GUARD = 0.012  # seconds before and after an onset that keep their own tempo; more than a fade
+BLOCK = 0.002  # seconds: grid on which onsets are sought
+QUIET = 0.020  # seconds before an onset that are weaker than it
+JUMP = 6.0  # by how much, in power
+LOUD = 0.003  # least power of an onset, as a share of the clip's greatest
+BETWEEN = 4  # samples made by FFT for each one, before resampling interpolates
+
+
+def time_stretch(
+    x: Tensor, tempo: float | Tensor, rate: int = 16_000, length: int | None = None
+) -> Tensor:
+    """Clips played `tempo` times as fast, at the same pitch.
+
+    x: (B, T) samples, `rate` per second; tempo: one number, or (B,), each above 0.
+    Result: (B, length); without `length` that of the longest result, T / tempo rounded. Behind its
+    own end each clip is 0. A tempo of 1 gives the clip back unchanged.
+
+    >>> import torch
+    >>> time_stretch(torch.rand(2, 1000), 1.25).shape
+    torch.Size([2, 800])
+    """
+    import torch
+
+    tempo = torch.as_tensor(tempo, dtype=torch.float32, device=x.device).expand(len(x))
+    ends = (x.shape[1] / tempo).round()[:, None]
+    if length is None:
+        length = max(1, int(ends.max()))
+    made = _overlap_add(x, tempo, rate, length)
+    made.masked_fill_(torch.arange(length, device=x.device) >= ends, 0.0)
+    same = torch.nn.functional.pad(x, (0, max(0, length - x.shape[1])))[:, :length]
+    return torch.where(tempo[:, None] == 1, same, made)
+
+
+def pitch_shift(x: Tensor, semitones: float | Tensor, rate: int = 16_000) -> Tensor:
+    """Clips with every frequency times 2^(semitones / 12), at the same tempo and length.
+
+    x: (B, T) samples, `rate` per second; semitones: one number, or (B,). Frequencies that would
+    rise above rate / 2 are removed. A shift of 0 gives the clip back unchanged.
+
+    >>> import torch
+    >>> pitch_shift(torch.rand(2, 1000), torch.tensor([2.0, -2.0])).shape
+    torch.Size([2, 1000])
+    """
+    import torch
+
+    semitones = torch.as_tensor(semitones, dtype=torch.float32, device=x.device).expand(len(x))
+    factor = torch.exp2(semitones / 12)
+    made = time_stretch(resample(x, factor), 1 / factor, rate, x.shape[1])
+    return torch.where(semitones[:, None] == 0, x, made)
+
+
+def resample(x: Tensor, factor: Tensor) -> Tensor:
+    """Clips (B, T) read `factor` (B,) times as fast: pitch and tempo rise together.
+
+    What would pass the highest frequency is cut from the spectrum, BETWEEN times as many samples
+    are made by FFT, and a cubic through four of these (Lagrange) is read at any place.
+    Result: (B, longest T / factor), each clip 0 behind its own end.
+    """
+    import torch
+
+    batch, samples = x.shape
+    size = fast_length(samples + 64)  # silence, so that the end does not run round to the start
+    spectrum = torch.fft.rfft(x, size)
+    share = torch.arange(spectrum.shape[1], device=x.device) / (size / 2)  # 1: highest frequency
+    edge = (1 / factor)[:, None]
+    # Half a cosine over the top 4 % of what is kept: a steeper cut would ring.
+    gain = ((edge - share) / (0.04 * edge)).clamp_(0.0, 1.0)
+    gain = torch.where(edge < 1, 0.5 - 0.5 * torch.cos(math.pi * gain), 1.0)
+    fine: Tensor = torch.fft.irfft(spectrum.mul_(gain * BETWEEN), BETWEEN * size).flatten()
+
+    ends = (samples / factor).round()
+    length = max(1, int(ends.max()))
+    # Double precision: in long clips single would not know where between two samples it is.
+    n = torch.arange(length, device=x.device, dtype=torch.float64)
+    place = (n * (factor.double() * BETWEEN)[:, None]).clamp_(max=BETWEEN * samples)
+    first = place.int()
+    t = place.sub_(first).to(x.dtype)
+    first += torch.arange(0, batch * BETWEEN * size, BETWEEN * size, device=x.device)[:, None]
+
+    def at(offset: int) -> Tensor:
+        where = (first + offset).clamp_(min=0).flatten()
+        return fine.index_select(0, where).view(batch, length)
+
+    before, here, after, later = at(-1), at(0), at(1), at(2)
+    slope = after - before / 3 - here / 2 - later / 6
+    bend = (before + after) / 2 - here
+    twist = (later - before) / 6 + (here - after) / 2
+    made: Tensor = twist.mul_(t).add_(bend).mul_(t).add_(slope).mul_(t).add_(here)
+    return made.masked_fill_(torch.arange(length, device=x.device) >= ends[:, None], 0.0)
+
+
+def fast_length(least: int) -> int:
+    """The least even number from `least` on without a prime factor above 5: its FFT is quick.
+
+    >>> fast_length(16064)
+    16200
+    """
+    size = least + least % 2
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 2
+
+
+def _overlap_add(x: Tensor, tempo: Tensor, rate: int, length: int) -> Tensor:
+    """Segments of (B, T), cross-faded one after another: (B, length)."""
+    import torch
+
+    fade = max(4, round(FADE * rate))
+    wanted = _targets(x, tempo, rate, fade, -(-length // fade))
+    old, new, alike = _segments(x, wanted, rate, fade)
+    n = torch.arange(fade, device=x.device)
+    rise = 0.5 - 0.5 * torch.cos(math.pi * (n + 0.5) / fade)
+    fall = 1 - rise
+    wide = torch.nn.functional.pad(x, (0, fade))
+    made = _windows(wide, old, fade).mul_(fall).addcmul_(_windows(wide, new, fade), rise)
+    # Segments that are not alike add in power, not in amplitude: this keeps the loudness of hiss.
+    power = rise * rise + fall * fall + 2 * alike.clamp(0, 1)[:, :, None] * (rise * fall)
+    return made.mul_(power.rsqrt_()).flatten(1)[:, :length]
+
+
+def _windows(x: Tensor, start: Tensor, size: int) -> Tensor:
+    """x[b, start[b, k] : start[b, k] + size] of (B, N) and (B, K): (B, K, size)."""
+    import torch
+
+    rows = torch.arange(0, x.numel(), x.shape[1], device=x.device)[:, None]
+    place = (start + rows).int()[:, :, None] + torch.arange(
+        size, device=x.device, dtype=torch.int32
+    )
+    return x.reshape(-1).index_select(0, place.flatten()).view(place.shape)
+
+
+def _onsets(x: Tensor, rate: int) -> tuple[Tensor, int]:
+    """Which blocks of a clip begin something sudden, (B, blocks), and the samples of a block."""
+    from torch.nn.functional import avg_pool1d, max_pool1d, pad
+
+    block = max(1, round(BLOCK * rate))
+    back = round(QUIET / BLOCK)
+    change = x - pad(x, (1, 0))[:, :-1]  # the differences bring out what is sharp
+    power = avg_pool1d(pad(change, (0, -x.shape[1] % block)).square()[:, None], block)
+    before = max_pool1d(pad(power, (back, 0)), back, 1)[:, :, :-1]
+    top = power.amax(2, keepdim=True)
+    growth = power / (before + 1e-4 * top + 1e-20)
+    first = growth == max_pool1d(growth, 2 * back + 1, 1, back)
+    return (first & (growth > JUMP) & (power > LOUD * top))[:, 0], block
+
+
+def _targets(x: Tensor, tempo: Tensor, rate: int, fade: int, steps: int) -> Tensor:
+    """Where the segments should start, (B, K), so that the result has the tempo (B,).
+
+    A time s of the result shows the clip at tempo · s + (1 - tempo) φ. φ is the time from the
+    nearest onset, so the clip runs at its own tempo there, and goes back to 0 behind the guard.
+    """
+    import torch
+
+    onset, block = _onsets(x, rate)
+    grid = torch.arange(onset.shape[1], device=x.device, dtype=torch.float32) * block
+    far = torch.tensor(1e9, device=x.device)
+    last = torch.where(onset, grid, -far).cummax(1).values
+    following = torch.where(onset, grid, far).flip(1).cummin(1).values.flip(1)
+    speed = tempo[:, None]
+    # A segment is heard most at the end of its cross-fade.
+    s = torch.arange(1, steps + 1, device=x.device) * fade
+    middle = s * speed
+    near = (middle / block).long().clamp_(max=onset.shape[1] - 1)
+
+    def hill(away: Tensor) -> Tensor:
+        """As far as the guard, then back to 0 half as steeply."""
+        return torch.minimum(away, (3 * GUARD * rate - away) / 2).clamp_(min=0)
+
+    phi = hill(s - last.gather(1, near) / speed) - hill(following.gather(1, near) / speed - s)
+    return middle + (1 - speed) * phi - fade
+
+
+def _segments(x: Tensor, wanted: Tensor, rate: int, fade: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each cross-fade: where it fades out from, where in, and how alike the two are; (B, K).
+
+    The start of the new segment lies at most SEARCH from the wanted one, where the clip is most
+    like the continuation of the old segment: normalised cross-correlation, first at `COARSE`
+    samples per second by FFT, then at all samples near the best of these. What the best place
+    lies beside a whole sample is remembered, so that errors do not add up to another pitch.
+    """
+    import torch
+    from torch.nn.functional import avg_pool1d, pad
+
+    batch, samples = x.shape
+    r = max(1, rate // COARSE)
+    reach = max(1, round(SEARCH * rate / r))
+    size, lags = max(2, round(MATCH * rate / r)), 2 * reach + 1
+    low = avg_pool1d(pad(x, (0, -samples % r))[:, None], r)[:, 0]
+    most = low.shape[1]
+    low = pad(low, (reach, size + lags))
+    energy = pad(low.double().square().cumsum(1), (1, 0))
+    energy = (energy[:, size:] - energy[:, :-size]).to(x.dtype)
+    floor = 1e-4 * energy.amax(1, keepdim=True) + 1e-12
+    root = (energy + floor).sqrt_()
+    # All that does not depend on the segment before: the regions that are searched.
+    first = (wanted / r).round_().long().sub_(reach).clamp_(-reach, most)
+    n_fft = fast_length(size + lags - 1)
+    regions = torch.fft.rfft(_windows(low, first + reach, size + lags - 1), n_fft)
+    scale = 1 / _windows(root, first + reach, lags)
+    away = torch.arange(-reach, reach + 1, device=x.device) / reach
+    penalty = CENTRE * away.square()
+
+    wide = pad(x, (r, fade + r))
+    q = torch.zeros(batch, 1, dtype=torch.long, device=x.device)  # the old segment goes on here
+    beside = torch.zeros(batch, 1, device=x.device)  # and exactly: at q + beside
+    old, new, alike = [q], [q], [torch.ones(batch, 1, device=x.device)]
+    for k in range(1, wanted.shape[1]):
+        q = (new[-1] + fade).clamp_(max=samples)
+        here = q.div(r, rounding_mode="floor")
+        template = torch.fft.rfft(_windows(low, here + reach, size)[:, 0], n_fft)
+        like = torch.fft.irfft(regions[:, k] * template.conj(), n_fft)[:, :lags]
+        like = like * scale[:, k] - penalty * root.gather(1, here + reach)
+        lag = (like.argmax(1, keepdim=True) + first[:, k : k + 1] - here) * r
+        near = (q + lag).clamp_(0, samples)
+        by, likeness = _refine(wide, q, near, r, fade, floor)
+        stay = lag == 0
+        exact = (q + torch.where(stay, 0.0, near - q + by) + beside).clamp_(0, samples)
+        p = exact.round()
+        beside = exact - p
+        old.append(q)
+        new.append(p.long())
+        alike.append(torch.where(stay, 1.0, likeness))
+    return torch.cat(old, 1), torch.cat(new, 1), torch.cat(alike, 1)
+
+
+def _refine(
+    wide: Tensor, q: Tensor, near: Tensor, r: int, fade: int, floor: Tensor
+) -> tuple[Tensor, Tensor]:
+    """How far from `near`, at most r, the clip is most like what stands at q; and how alike.
+
+    wide: the clip behind r more samples; a parabola through the best three gives the fraction.
+    """
+    import torch
+    from torch.nn.functional import pad
+
+    template = _windows(wide, q + r, fade)[:, 0]
+    region = _windows(wide, near, fade + 2 * r)[:, 0]
+    like = (region.unfold(1, fade, 1) * template[:, None]).sum(2)
+    energy = pad(region.square().cumsum(1), (1, 0))
+    energy = energy[:, fade:] - energy[:, :-fade] + floor
+    like = like * (energy * (template.square().sum(1, keepdim=True) + floor)).rsqrt_()
+    best = like[:, 1:-1].argmax(1, keepdim=True)
+    left, top, right = (like.gather(1, best + k) for k in range(3))
+    bend = left - 2 * top + right
+    beside = torch.where(bend < 0, (left - right) / (2 * bend), 0.0).clamp_(-0.5, 0.5)
+    return best + 1 - r + beside, top
