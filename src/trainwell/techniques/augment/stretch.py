@@ -24,7 +24,7 @@ MATCH = 0.015  # seconds that are compared, longer than a period of most voices
 SEARCH = 0.008  # seconds that a segment may move either way: a period of a low voice in all
 CENTRE = 0.4  # likeness (1 = equal) that a segment must gain to move to the end of this range
 COARSE = 4000  # samples per second of the first search: the pitch of voices lies far below
-GUARD = 0.012  # seconds before and after an onset that keep their own tempo; more than a fade
+GUARD = 0.016  # seconds before and after an onset that keep their own tempo; more than a fade
 BLOCK = 0.002  # seconds: grid on which onsets are sought
 QUIET = 0.020  # seconds before an onset that are weaker than it
 JUMP = 6.0  # by how much, in power
