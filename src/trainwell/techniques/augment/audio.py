@@ -68,9 +68,9 @@ class AddNoise(Augmentation):
         if self.color == "pink":
             noise = _pink(noise, rate)
         noise = noise * _sounding(x)
-        loudness = x.square().sum(1, keepdim=True) / noise.square().sum(1, keepdim=True)
+        loudness = x.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
         snr = self.snr_db + self.spread_db * level[:, None]
-        sigma = loudness.sqrt().nan_to_num(0.0, 0.0) * 10 ** (-snr / 20)
+        sigma = loudness.nan_to_num(0.0, 0.0, 0.0) * 10 ** (-snr / 20)
         by = column(strength, x)
         made = torch.addcmul(x, noise, sigma * by)
         return torch.where(torch.as_tensor(by, device=x.device) == 0, x, made)
@@ -239,13 +239,15 @@ class TimeShift(Augmentation):
         """The moved clips; see Augmentation."""
         import torch
 
+        from trainwell.techniques.augment.stretch import windows
+
         samples = x.shape[1]
-        later = (drawn[0] * strength * (self.seconds * rate)).round().long()
-        source = torch.arange(samples, device=x.device) - later[:, None]
-        moved = x.gather(1, source.remainder(samples))
+        later = (drawn[0] * strength * (self.seconds * rate)).round().long()[:, None]
         if self.wrap:
-            return moved
-        return moved.masked_fill_((source < 0) | (source >= samples), 0.0)
+            twice = torch.cat([x, x], dim=1)
+            return windows(twice, (-later).remainder(samples), samples)[:, 0]
+        silence = torch.nn.functional.pad(x, (samples, samples))
+        return windows(silence, samples - later.clamp(-samples, samples), samples)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -327,9 +329,15 @@ def _even(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def _sounding(x: Tensor) -> Tensor:
-    """1 from the first to the last sample of each clip that is not 0, elsewhere 0; (B, T)."""
-    sound = (x != 0).to(x.dtype)
-    return sound.cummax(1).values * sound.flip(1).cummax(1).values.flip(1)
+    """Whether a sample lies between the first and the last of its clip that are not 0; (B, T)."""
+    import torch
+
+    samples = x.shape[1]
+    n = torch.arange(samples, device=x.device, dtype=torch.int32)
+    sound = x != 0
+    last = torch.where(sound, n, -1).amax(1, keepdim=True)
+    first = torch.where(sound, n, samples).amin(1, keepdim=True)
+    return (n >= first) & (n <= last)
 
 
 def _pink(noise: Tensor, rate: int) -> Tensor:

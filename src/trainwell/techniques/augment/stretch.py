@@ -17,6 +17,9 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
     from torch import Tensor
 
 FADE = 0.010  # seconds of a cross-fade
@@ -83,10 +86,11 @@ def resample(x: Tensor, factor: Tensor) -> Tensor:
     Result: (B, longest T / factor), each clip 0 behind its own end.
     """
     import torch
+    from torch.nn.functional import pad
 
     batch, samples = x.shape
     size = fast_length(samples + 64)  # silence, so that the end does not run round to the start
-    spectrum = torch.fft.rfft(x, size)
+    spectrum = torch.fft.rfft(pad(x, (1, size - samples - 1)))
     share = torch.arange(spectrum.shape[1], device=x.device) / (size / 2)  # 1: highest frequency
     edge = (1 / factor)[:, None]
     # Half a cosine over the top 4 % of what is kept: a steeper cut would ring.
@@ -98,20 +102,20 @@ def resample(x: Tensor, factor: Tensor) -> Tensor:
     length = max(1, int(ends.max()))
     # Double precision: in long clips single would not know where between two samples it is.
     n = torch.arange(length, device=x.device, dtype=torch.float64)
-    place = (n * (factor.double() * BETWEEN)[:, None]).clamp_(max=BETWEEN * samples)
-    first = place.int()
-    t = place.sub_(first).to(x.dtype)
-    first += torch.arange(0, batch * BETWEEN * size, BETWEEN * size, device=x.device)[:, None]
-
-    def at(offset: int) -> Tensor:
-        where = (first + offset).clamp_(min=0).flatten()
-        return fine.index_select(0, where).view(batch, length)
-
-    before, here, after, later = at(-1), at(0), at(1), at(2)
-    slope = after - before / 3 - here / 2 - later / 6
-    bend = (before + after) / 2 - here
-    twist = (later - before) / 6 + (here - after) / 2
-    made: Tensor = twist.mul_(t).add_(bend).mul_(t).add_(slope).mul_(t).add_(here)
+    place = n * (factor.double() * BETWEEN)[:, None]
+    whole = place.to(_index_type(fine.numel()))
+    t = place.sub_(whole).to(x.dtype)
+    rows = torch.arange(0, fine.numel(), BETWEEN * size, device=x.device)[:, None]
+    whole = whole.clamp_(max=BETWEEN * samples).add_(rows).flatten()
+    before, here, after, later = (
+        fine[BETWEEN + k :].index_select(0, whole).view(batch, length) for k in (-1, 0, 1, 2)
+    )
+    slope = (after - before / 3).sub_(here, alpha=1 / 2).sub_(later, alpha=1 / 6)
+    bend = (before + after).div_(2).sub_(here)
+    twist = (here - after).div_(2).add_(later, alpha=1 / 6).sub_(before, alpha=1 / 6)
+    made = bend.addcmul_(twist, t)
+    made = slope.addcmul_(made, t)
+    made = here.addcmul_(made, t)
     return made.masked_fill_(torch.arange(length, device=x.device) >= ends[:, None], 0.0)
 
 
@@ -143,21 +147,38 @@ def _overlap_add(x: Tensor, tempo: Tensor, rate: int, length: int) -> Tensor:
     rise = 0.5 - 0.5 * torch.cos(math.pi * (n + 0.5) / fade)
     fall = 1 - rise
     wide = torch.nn.functional.pad(x, (0, fade))
-    made = _windows(wide, old, fade).mul_(fall).addcmul_(_windows(wide, new, fade), rise)
+    made = windows(wide, old, fade).mul_(fall).addcmul_(windows(wide, new, fade), rise)
     # Segments that are not alike add in power, not in amplitude: this keeps the loudness of hiss.
     power = rise * rise + fall * fall + 2 * alike.clamp(0, 1)[:, :, None] * (rise * fall)
     return made.mul_(power.rsqrt_()).flatten(1)[:, :length]
 
 
-def _windows(x: Tensor, start: Tensor, size: int) -> Tensor:
+def windows(x: Tensor, start: Tensor, size: int) -> Tensor:
     """x[b, start[b, k] : start[b, k] + size] of (B, N) and (B, K): (B, K, size)."""
+    return reader(x, size)(start)
+
+
+def reader(x: Tensor, size: int) -> Callable[[Tensor], Tensor]:
+    """`windows` of x for many starts: what they share is made once."""
     import torch
 
-    rows = torch.arange(0, x.numel(), x.shape[1], device=x.device)[:, None]
-    place = (start + rows).int()[:, :, None] + torch.arange(
-        size, device=x.device, dtype=torch.int32
-    )
-    return x.reshape(-1).index_select(0, place.flatten()).view(place.shape)
+    kind = _index_type(x.numel())
+    rows = torch.arange(0, x.numel(), x.shape[1], device=x.device, dtype=kind)
+    within = torch.arange(size, device=x.device, dtype=kind)
+    flat, place = x.reshape(-1), rows[:, None, None] + within
+
+    def read(start: Tensor) -> Tensor:
+        where = place + start.to(kind)[:, :, None]
+        return flat.index_select(0, where.view(-1)).view(where.shape)
+
+    return read
+
+
+def _index_type(size: int) -> torch.dtype:
+    """The smaller type of index, which is read in half the time, where it suffices."""
+    import torch
+
+    return torch.int32 if size < 2**31 else torch.int64
 
 
 def _onsets(x: Tensor, rate: int) -> tuple[Tensor, int]:
@@ -227,49 +248,49 @@ def _segments(x: Tensor, wanted: Tensor, rate: int, fade: int) -> tuple[Tensor, 
     # All that does not depend on the segment before: the regions that are searched.
     first = (wanted / r).round_().long().sub_(reach).clamp_(-reach, most)
     n_fft = fast_length(size + lags - 1)
-    regions = torch.fft.rfft(_windows(low, first + reach, size + lags - 1), n_fft)
-    scale = 1 / _windows(root, first + reach, lags)
+    regions = torch.fft.rfft(windows(low, first + reach, size + lags - 1), n_fft)
+    scale = 1 / windows(root, first + reach, lags)
     away = torch.arange(-reach, reach + 1, device=x.device) / reach
     penalty = CENTRE * away.square()
 
+    read_low, read_root = reader(low, size), reader(root, 1)
     wide = pad(x, (r, fade + r))
+    read_old, read_new = reader(wide, fade), reader(wide, fade + 2 * r)
     q = torch.zeros(batch, 1, dtype=torch.long, device=x.device)  # the old segment goes on here
     beside = torch.zeros(batch, 1, device=x.device)  # and exactly: at q + beside
     old, new, alike = [q], [q], [torch.ones(batch, 1, device=x.device)]
     for k in range(1, wanted.shape[1]):
         q = (new[-1] + fade).clamp_(max=samples)
         here = q.div(r, rounding_mode="floor")
-        template = torch.fft.rfft(_windows(low, here + reach, size)[:, 0], n_fft)
-        like = torch.fft.irfft(regions[:, k] * template.conj(), n_fft)[:, :lags]
-        like = like * scale[:, k] - penalty * root.gather(1, here + reach)
-        lag = (like.argmax(1, keepdim=True) + first[:, k : k + 1] - here) * r
+        template = torch.fft.rfft(read_low(here + reach)[:, 0], n_fft)
+        like = torch.fft.irfft(regions[:, k] * template.conj(), n_fft)[:, :lags] * scale[:, k]
+        like.addcmul_(penalty, read_root(here + reach)[:, 0], value=-1)
+        lag = (like.argmax(1, keepdim=True) + first[:, k : k + 1] - here).mul_(r)
         near = (q + lag).clamp_(0, samples)
-        by, likeness = _refine(wide, q, near, r, fade, floor)
+        by, likeness = _refine(read_old(q + r)[:, 0], read_new(near)[:, 0], floor)
         stay = lag == 0
-        exact = (q + torch.where(stay, 0.0, near - q + by) + beside).clamp_(0, samples)
+        exact = (q + beside + (near - q + by).masked_fill_(stay, 0.0)).clamp_(0, samples)
         p = exact.round()
         beside = exact - p
         old.append(q)
         new.append(p.long())
-        alike.append(torch.where(stay, 1.0, likeness))
+        alike.append(likeness.masked_fill_(stay, 1.0))
     return torch.cat(old, 1), torch.cat(new, 1), torch.cat(alike, 1)
 
 
-def _refine(
-    wide: Tensor, q: Tensor, near: Tensor, r: int, fade: int, floor: Tensor
-) -> tuple[Tensor, Tensor]:
-    """How far from `near`, at most r, the clip is most like what stands at q; and how alike.
+def _refine(template: Tensor, region: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in a region (B, n + 2 r) it is most like a template (B, n), and how alike they are.
 
-    wide: the clip behind r more samples; a parabola through the best three gives the fraction.
+    From -r to r of its middle; a parabola through the best three gives the fraction.
     """
     import torch
     from torch.nn.functional import pad
 
-    template = _windows(wide, q + r, fade)[:, 0]
-    region = _windows(wide, near, fade + 2 * r)[:, 0]
-    like = (region.unfold(1, fade, 1) * template[:, None]).sum(2)
+    size = template.shape[1]
+    r = (region.shape[1] - size) // 2
+    like = (region.unfold(1, size, 1) * template[:, None]).sum(2)
     energy = pad(region.square().cumsum(1), (1, 0))
-    energy = energy[:, fade:] - energy[:, :-fade] + floor
+    energy = energy[:, size:] - energy[:, :-size] + floor
     like = like * (energy * (template.square().sum(1, keepdim=True) + floor)).rsqrt_()
     best = like[:, 1:-1].argmax(1, keepdim=True)
     left, top, right = (like.gather(1, best + k) for k in range(3))
