@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from torch import Tensor
 
 FADE = 0.010  # seconds of a cross-fade
@@ -103,10 +102,11 @@ def resample(x: Tensor, factor: Tensor) -> Tensor:
     # Double precision: in long clips single would not know where between two samples it is.
     n = torch.arange(length, device=x.device, dtype=torch.float64)
     place = n * (factor.double() * BETWEEN)[:, None]
-    whole = place.to(_index_type(fine.numel()))
-    t = place.sub_(whole).to(x.dtype)
-    rows = torch.arange(0, fine.numel(), BETWEEN * size, device=x.device)[:, None]
-    whole = whole.clamp_(max=BETWEEN * samples).add_(rows).flatten()
+    kind = torch.int32 if fine.numel() < 2**31 else torch.int64  # the smaller is read faster
+    whole = place.to(kind).clamp_(max=BETWEEN * samples)
+    t = place.frac_().to(x.dtype)
+    rows = torch.arange(0, fine.numel(), BETWEEN * size, device=x.device, dtype=kind)
+    whole = whole.add_(rows[:, None]).flatten()
     before, here, after, later = (
         fine[BETWEEN + k :].index_select(0, whole).view(batch, length) for k in (-1, 0, 1, 2)
     )
@@ -162,23 +162,14 @@ def reader(x: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     """`windows` of x for many starts: what they share is made once."""
     import torch
 
-    kind = _index_type(x.numel())
-    rows = torch.arange(0, x.numel(), x.shape[1], device=x.device, dtype=kind)
-    within = torch.arange(size, device=x.device, dtype=kind)
-    flat, place = x.reshape(-1), rows[:, None, None] + within
+    rows = torch.arange(0, x.numel(), x.shape[1], device=x.device)[:, None]
+    # All windows as rows of a view, so that those read are copied whole: no index of each sample.
+    every = x.reshape(-1).unfold(0, size, 1)
 
     def read(start: Tensor) -> Tensor:
-        where = place + start.to(kind)[:, :, None]
-        return flat.index_select(0, where.view(-1)).view(where.shape)
+        return every.index_select(0, (start + rows).view(-1)).view(*start.shape, size)
 
     return read
-
-
-def _index_type(size: int) -> torch.dtype:
-    """The smaller type of index, which is read in half the time, where it suffices."""
-    import torch
-
-    return torch.int32 if size < 2**31 else torch.int64
 
 
 def _onsets(x: Tensor, rate: int) -> tuple[Tensor, int]:
