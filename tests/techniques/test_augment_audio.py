@@ -159,6 +159,15 @@ def test_resample_equals_the_fourier_method() -> None:
         assert (made[length:] == 0).all()
 
 
+@RATES
+@pytest.mark.parametrize("semitones", [-2.0, 2.0])
+def test_pitch_leaves_clicks_at_their_time(semitones: float, rate: int) -> None:
+    x = clicks(torch.tensor([0.06, 0.17, 0.31, 0.5, 0.62, 0.85]), 1.0, rate)
+    at = onsets(pitch_shift(x, semitones, rate)[0], rate)
+    assert len(at) == 6
+    np.testing.assert_allclose(at, onsets(x[0], rate), atol=0.003)
+
+
 # --- tempo -------------------------------------------------------------------------------------
 
 

@@ -246,8 +246,11 @@ class TimeShift(Augmentation):
         if self.wrap:
             twice = torch.cat([x, x], dim=1)
             return windows(twice, (-later).remainder(samples), samples)[:, 0]
-        silence = torch.nn.functional.pad(x, (samples, samples))
-        return windows(silence, samples - later.clamp(-samples, samples), samples)[:, 0]
+        most = samples  # as much silence as can be needed
+        if isinstance(strength, int | float):
+            most = min(samples, 1 + int(abs(strength) * self.seconds * rate))
+        padded = torch.nn.functional.pad(x, (most, most))
+        return windows(padded, most - later.clamp(-most, most), samples)[:, 0]
 
 
 @dataclass(frozen=True)
