@@ -89,10 +89,12 @@ def resample(x: Tensor, factor: Tensor) -> Tensor:
     Result: (B, longest T / factor), each clip 0 behind its own end.
     """
     import torch
+    from scipy.fft import next_fast_len
     from torch.nn.functional import pad
 
     batch, samples = x.shape
-    size = fast_length(samples + 64)  # silence, so that the end does not run round to the start
+    # Silence behind the clip keeps its end from running round to its start.
+    size = next_fast_len(samples + 64, real=True)
     spectrum = torch.fft.rfft(pad(x, (1, size - samples - 1)))
     share = torch.arange(spectrum.shape[1], device=x.device) / (size / 2)  # 1: highest frequency
     edge = (1 / factor)[:, None]
@@ -121,23 +123,6 @@ def resample(x: Tensor, factor: Tensor) -> Tensor:
     made = slope.addcmul_(made, t)
     made = here.addcmul_(made, t)
     return made.masked_fill_(torch.arange(length, device=x.device) >= ends[:, None], 0.0)
-
-
-def fast_length(least: int) -> int:
-    """The least even number from `least` on without a prime factor above 5: its FFT is quick.
-
-    >>> fast_length(16064)
-    16200
-    """
-    size = least + least % 2
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 2
 
 
 def _overlap_add(x: Tensor, tempo: Tensor, rate: int, length: int) -> Tensor:
@@ -227,6 +212,7 @@ def _segments(x: Tensor, wanted: Tensor, rate: int, fade: int) -> tuple[Tensor, 
     lies beside a whole sample is remembered, so that errors do not add up to another pitch.
     """
     import torch
+    from scipy.fft import next_fast_len
     from torch.nn.functional import avg_pool1d, pad
 
     batch, samples = x.shape
@@ -242,7 +228,7 @@ def _segments(x: Tensor, wanted: Tensor, rate: int, fade: int) -> tuple[Tensor, 
     root = (energy + floor).sqrt_()
     # All that does not depend on the segment before: the regions that are searched.
     first = (wanted / r).round_().long().sub_(reach).clamp_(-reach, most)
-    n_fft = fast_length(size + lags - 1)
+    n_fft = next_fast_len(size + lags - 1, real=True)
     regions = torch.fft.rfft(windows(low, first + reach, size + lags - 1), n_fft)
     scale = 1 / windows(root, first + reach, lags)
     away = torch.arange(-reach, reach + 1, device=x.device) / reach
