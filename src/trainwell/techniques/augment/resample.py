@@ -1,0 +1,161 @@
+"""Bilinear resampling of pictures (B, C, H, W), and the random numbers that steer it.
+
+Positions are in pixels from the middle of the picture, x to the right and y down. A grid
+(B, 2, H, W) holds for each new pixel the position in the old picture from which it comes, in the
+units of torch's grid_sample: ±1 are the outer edges, twice the pixels over the size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# What lies outside of a picture: its border pixels, repeated; or zero, the paper of hand-written
+# characters.
+Fill = Literal["edge", "zero"]
+
+# Bytes of pictures worked on at once: they stay in a core's cache. Only a batch that does not is
+# cut, since each piece costs some tens of microseconds.
+BLOCK = 1 << 20
+WHOLE = 4 << 20
+
+
+def unit(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Numbers in [-1, 1), uniform."""
+    import torch
+
+    return torch.empty(shape).uniform_(-1, 1, generator=generator)
+
+
+def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Random int16 numbers, all equally likely: four from each 64 bits, so that they are cheap."""
+    import torch
+
+    count = math.prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64)
+    bits.random_(-(2**63), None, generator=generator)
+    return bits.view(torch.int16)[:count].view(shape)
+
+
+def blocks(x: Tensor) -> Iterator[slice]:
+    """Rows of a batch to work on together: all of them, or as many as fit the cache."""
+    import torch
+
+    size = x.numel() * x.element_size()
+    step = len(x)
+    if size > WHOLE and x.device.type == "cpu":
+        step = max(1, BLOCK * torch.get_num_threads() * len(x) // size)
+    for start in range(0, len(x), max(1, step)):
+        yield slice(start, start + step)
+
+
+def is_zero(strength: float | Tensor) -> bool:
+    """Whether nothing is to change; False for strengths that differ between examples."""
+    return isinstance(strength, int | float) and strength == 0
+
+
+def kept_where_zero(x: Tensor, changed: Tensor, strength: float | Tensor) -> Tensor:
+    """The changed pictures, but `x` itself, to the last bit, for examples with strength 0."""
+    import torch
+
+    if isinstance(strength, int | float):
+        return changed
+    return torch.where((strength == 0).view(-1, 1, 1, 1), x, changed)
+
+
+def resampled(
+    x: Tensor, grid: Callable[[slice], Tensor], strength: float | Tensor, fill: Fill
+) -> Tensor:
+    """The pictures read at the positions grid(rows) (B, 2, H, W), which is asked block by block."""
+    import torch
+    from torch.nn.functional import grid_sample
+
+    if is_zero(strength):
+        return x.clone()
+    padding = "border" if fill == "edge" else "zeros"
+    pieces = list(blocks(x))
+    changed = torch.empty_like(x)
+    for rows in pieces:
+        # Many pieces: a copy brings each into the cache in order, as scattered reads do slowly.
+        pictures = x[rows].clone() if len(pieces) > 1 else x
+        found = grid_sample(
+            pictures, grid(rows).permute(0, 2, 3, 1), "bilinear", padding, align_corners=False
+        ).clamp_(0, 1)
+        if len(pieces) == 1:
+            changed = found
+        else:
+            changed[rows] = found
+    return kept_where_zero(x, changed, strength)
+
+
+def moved(
+    x: Tensor,
+    strength: float | Tensor,
+    fill: Fill,
+    *,
+    angle: Tensor | float = 0.0,
+    slant: Tensor | float = 0.0,
+    zoom: Tensor | float = 1.0,
+    right: Tensor | float = 0.0,
+    down: Tensor | float = 0.0,
+) -> Tensor:
+    """The pictures slanted, zoomed and turned about their middle, then shifted; (B,) each.
+
+    angle in radians, against the clock; slant: pixels to the right for each row further down;
+    zoom > 1 enlarges; right and down in pixels. strength serves only to keep pictures where 0.
+    """
+    import torch
+
+    each = [angle, slant, zoom, right, down]
+    angle, slant, zoom, right, down = (
+        v if isinstance(v, torch.Tensor) else x.new_full((len(x),), v) for v in each
+    )
+    height, width = x.shape[-2:]
+    # What turns a new position back into an old one: M = (R S s)⁻¹, old = M (new - shift).
+    cos, sin = angle.cos() / zoom, angle.sin() / zoom
+    xx, xy = cos - slant * sin, -sin - slant * cos
+    yx, yy = sin, cos
+    # (B, 2, n): the part of a position that its column decides, and the part of its row.
+    across, along = 2 / width, 2 / height  # from pixels to the units of the grid
+    by_column = torch.stack((xx * across, yx * along), 1)[:, :, None] * pixels(width, x)
+    by_row = torch.stack((xy * across, yy * along), 1)[:, :, None] * pixels(height, x)
+    offset_x, offset_y = xx * right + xy * down, yx * right + yy * down
+    by_row -= torch.stack((offset_x * across, offset_y * along), 1)[:, :, None]
+    return resampled(
+        x, lambda part: by_column[part, :, None, :] + by_row[part, :, :, None], strength, fill
+    )
+
+
+def pixels(size: int, like: Tensor) -> Tensor:
+    """Positions of the pixels along one side, from the middle."""
+    import torch
+
+    return torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+
+
+def zoom(unit: Tensor, strength: float | Tensor, factor: float) -> Tensor:
+    """(1 + strength · factor) to the power of u: positive whatever the strength."""
+    if isinstance(strength, int | float):
+        return (unit * math.log1p(strength * factor)).exp()
+    return (unit * (strength * factor).log1p()).exp()
+
+
+def blur(size: int, sigma: float) -> Tensor:
+    """The matrix (size, size) that convolves one side with a Gaussian of sum 1, zero outside.
+
+    Cut off at 4 σ. As a product with a small matrix, the convolution runs at full speed.
+    """
+    import torch
+
+    reach = int(4 * sigma + 0.5)
+    far = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    kernel = torch.exp(-0.5 * (far / sigma) ** 2)
+    at = torch.arange(size)
+    distance = at[:, None] - at
+    near = distance.abs() <= reach
+    return torch.where(near, kernel[(distance + reach) * near] / kernel.sum(), 0.0).float()
