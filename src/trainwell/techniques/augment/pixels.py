@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.augment.base import Augmentation, Place, column
-from trainwell.techniques.augment.resample import Fill, is_zero, random_bits, unit
+from trainwell.techniques.augment.resample import Fill, by_blocks, is_zero, random_bits, unit
 
 if TYPE_CHECKING:
     import torch
@@ -61,9 +61,12 @@ class Flip(Augmentation):
         sideways, upside = (drawn[0].mT < strength * self.probability).unbind()
         if not (self.horizontal or self.vertical) or is_zero(strength):
             return x.clone()
-        if self.horizontal:
-            x = mirrored(x, sideways, -1)
-        return mirrored(x, upside, -2) if self.vertical else x
+
+        def flipped(rows: slice) -> Tensor:
+            new = mirrored(x[rows], sideways[rows], -1) if self.horizontal else x[rows]
+            return mirrored(new, upside[rows], -2) if self.vertical else new
+
+        return by_blocks(x, flipped)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Crop(Augmentation):
             reach = (strength * self.pad).round()
             most = int(reach.max()) if len(x) else 0
         down, right = ((drawn[0].mT * (2 * reach + 1)).floor() - reach).long().unbind()
-        return cut(x, down, right, most, self.fill)
+        return by_blocks(x, lambda r: cut(x[r], down[r], right[r], most, self.fill))
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,13 @@ class PixelNoise(Augmentation):
     ) -> Tensor:
         """The noisy pictures; see Augmentation."""
         (noise,) = drawn
-        return (noise * (column(strength, x) * self.sigma)).add_(x).clamp_(0, 1)
+        sigma = column(strength, x) * self.sigma
+
+        def noisy(rows: slice) -> Tensor:
+            change = noise[rows] * (sigma if isinstance(sigma, float) else sigma[rows])
+            return change.add_(x[rows]).clamp_(0, 1)
+
+        return by_blocks(x, noisy)
 
 
 @dataclass(frozen=True)
@@ -200,12 +209,17 @@ class Erase(Augmentation):
         rate: int = 16_000,
     ) -> Tensor:
         """The pictures, some of them partly covered; see Augmentation."""
-        hole = self.hole(x, drawn[0], strength)
-        kept = x * (1 - hole)
-        return kept if self.filling == "zero" else kept.addcmul_(drawn[1], hole)
+        corners = self.corners(x, drawn[0], strength)
 
-    def hole(self, x: Tensor, five: Tensor, strength: float | Tensor) -> Tensor:
-        """1 where pictures are covered, else 0: (B, 1, H, W)."""
+        def cover(rows: slice) -> Tensor:
+            hole = inside(x[rows], corners[:, rows])
+            kept = x[rows] * (1 - hole)
+            return kept if self.filling == "zero" else kept.addcmul_(drawn[1][rows], hole)
+
+        return by_blocks(x, cover)
+
+    def corners(self, x: Tensor, five: Tensor, strength: float | Tensor) -> Tensor:
+        """The rectangles (4, B): first row, row behind the last one, and so the columns."""
         import torch
 
         rows, columns = x.shape[-2:]
@@ -214,16 +228,11 @@ class Erase(Augmentation):
         area = share.clamp(max=1) * (whether < self.probability) * (rows * columns)
         # A shape that would not fit is made as long as the picture: the area stays.
         height = (area * self.aspect ** (2 * shape - 1)).sqrt()
-        height = torch.minimum(torch.maximum(height, area / columns), height.new_tensor(rows))
-        height = height.round().clamp(min=1)
+        height = torch.maximum(height, area / columns).clamp(max=rows).round().clamp(min=1)
         width = (area / height).round().clamp(max=columns)
-        top = (down * (rows - height + 1)).floor()[:, None]
-        left = (right * (columns - width + 1)).floor()[:, None]
-        y, z = torch.arange(rows, device=x.device), torch.arange(columns, device=x.device)
-        inside_rows = (y >= top) & (y < top + height[:, None])
-        inside_columns = (z >= left) & (z < left + width[:, None])
-        hole = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-        return hole.to(x.dtype)
+        top = (down * (rows - height + 1)).floor()
+        left = (right * (columns - width + 1)).floor()
+        return torch.stack((top, top + height, left, left + width))
 
 
 @dataclass(frozen=True)
@@ -263,9 +272,24 @@ class BrightnessContrast(Augmentation):
         """The pictures in another light; see Augmentation."""
         light, gain = (drawn[0].mT * strength).unbind()
         gain = (1 + self.contrast * gain).clamp(min=0)
-        offset = x.mean((1, 2, 3)) * (1 - gain) + self.brightness * light
-        changed = x * gain.view(-1, 1, 1, 1)
-        return changed.add_(offset.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+        def lit(rows: slice) -> Tensor:
+            mean = x[rows].mean((1, 2, 3))
+            offset = mean * (1 - gain[rows]) + self.brightness * light[rows]
+            changed = x[rows] * gain[rows].view(-1, 1, 1, 1)
+            return changed.add_(offset.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+        return by_blocks(x, lit)
+
+
+def inside(x: Tensor, corners: Tensor) -> Tensor:
+    """1 inside of each picture's rectangle (4, B), else 0: (B, 1, H, W)."""
+    import torch
+
+    top, bottom, left, right = corners[:, :, None].unbind()
+    y, z = (torch.arange(n, device=x.device) for n in x.shape[-2:])
+    rows, columns = (y >= top) & (y < bottom), (z >= left) & (z < right)
+    return (rows[:, None, :, None] & columns[:, None, None, :]).to(x.dtype)
 
 
 def mirrored(x: Tensor, chosen: Tensor, axis: int) -> Tensor:

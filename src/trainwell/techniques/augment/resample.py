@@ -8,7 +8,7 @@ units of torch's grid_sample: ±1 are the outer edges, twice the pixels over the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -42,16 +42,28 @@ def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return bits.view(torch.int16)[:count].view(shape)
 
 
-def blocks(x: Tensor) -> Iterator[slice]:
+def blocks(x: Tensor) -> list[slice]:
     """Rows of a batch to work on together: all of them, or as many as fit the cache."""
     import torch
 
     size = x.numel() * x.element_size()
-    step = len(x)
+    step = max(1, len(x))
     if size > WHOLE and x.device.type == "cpu":
         step = max(1, BLOCK * torch.get_num_threads() * len(x) // size)
-    for start in range(0, len(x), max(1, step)):
-        yield slice(start, start + step)
+    return [slice(start, start + step) for start in range(0, max(1, len(x)), step)]
+
+
+def by_blocks(x: Tensor, change: Callable[[slice], Tensor]) -> Tensor:
+    """The pictures change(rows) of all blocks; what lies between x and them stays in the cache."""
+    import torch
+
+    pieces = blocks(x)
+    if len(pieces) == 1:
+        return change(pieces[0])
+    changed = torch.empty_like(x)
+    for rows in pieces:
+        changed[rows] = change(rows)
+    return changed
 
 
 def is_zero(strength: float | Tensor) -> bool:
@@ -59,38 +71,31 @@ def is_zero(strength: float | Tensor) -> bool:
     return isinstance(strength, int | float) and strength == 0
 
 
-def kept_where_zero(x: Tensor, changed: Tensor, strength: float | Tensor) -> Tensor:
-    """The changed pictures, but `x` itself, to the last bit, for examples with strength 0."""
-    import torch
-
-    if isinstance(strength, int | float):
-        return changed
-    return torch.where((strength == 0).view(-1, 1, 1, 1), x, changed)
-
-
 def resampled(
     x: Tensor, grid: Callable[[slice], Tensor], strength: float | Tensor, fill: Fill
 ) -> Tensor:
-    """The pictures read at the positions grid(rows) (B, 2, H, W), which is asked block by block."""
+    """The pictures read at the positions grid(rows) (B, 2, H, W), which is asked block by block.
+
+    Pictures with strength 0 stay as they are, to the last bit.
+    """
     import torch
     from torch.nn.functional import grid_sample
 
     if is_zero(strength):
         return x.clone()
     padding = "border" if fill == "edge" else "zeros"
-    pieces = list(blocks(x))
-    changed = torch.empty_like(x)
-    for rows in pieces:
-        # Many pieces: a copy brings each into the cache in order, as scattered reads do slowly.
-        pictures = x[rows].clone() if len(pieces) > 1 else x
-        found = grid_sample(
-            pictures, grid(rows).permute(0, 2, 3, 1), "bilinear", padding, align_corners=False
-        ).clamp_(0, 1)
-        if len(pieces) == 1:
-            changed = found
-        else:
-            changed[rows] = found
-    return kept_where_zero(x, changed, strength)
+    in_blocks = len(blocks(x)) > 1
+
+    def read(rows: slice) -> Tensor:
+        # Reads here and there are slow outside of the cache; a copy brings a block into it.
+        old = x[rows].clone() if in_blocks else x
+        where = grid(rows).permute(0, 2, 3, 1)
+        new = grid_sample(old, where, "bilinear", padding, align_corners=False).clamp_(0, 1)
+        if isinstance(strength, int | float):
+            return new
+        return torch.where((strength[rows] == 0).view(-1, 1, 1, 1), old, new)
+
+    return by_blocks(x, read)
 
 
 def moved(
