@@ -14,7 +14,14 @@ from annotated_types import Ge, Gt, Le
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.augment.base import Augmentation, Place, column
-from trainwell.techniques.augment.resample import Fill, by_blocks, is_zero, random_bits, unit
+from trainwell.techniques.augment.resample import (
+    Fill,
+    by_blocks,
+    is_zero,
+    overwrite,
+    random_bits,
+    unit,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -62,11 +69,14 @@ class Flip(Augmentation):
         if not (self.horizontal or self.vertical) or is_zero(strength):
             return x.clone()
 
-        def flipped(rows: slice) -> Tensor:
-            new = mirrored(x[rows], sideways[rows], -1) if self.horizontal else x[rows]
-            return mirrored(new, upside[rows], -2) if self.vertical else new
+        def flip(rows: slice, out: Tensor) -> None:
+            out.copy_(x[rows])
+            if self.horizontal:
+                overwrite(out, sideways[rows], out, lambda p: p.flip(-1))
+            if self.vertical:
+                overwrite(out, upside[rows], out, lambda p: p.flip(-2))
 
-        return by_blocks(x, flipped)
+        return by_blocks(x, flip)
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,7 @@ class Crop(Augmentation):
             reach = (strength * self.pad).round()
             most = int(reach.max()) if len(x) else 0
         down, right = ((drawn[0].mT * (2 * reach + 1)).floor() - reach).long().unbind()
-        return by_blocks(x, lambda r: cut(x[r], down[r], right[r], most, self.fill))
+        return by_blocks(x, lambda r, out: out.copy_(cut(x[r], down[r], right[r], most, self.fill)))
 
 
 @dataclass(frozen=True)
@@ -152,14 +162,18 @@ class PixelNoise(Augmentation):
         rate: int = 16_000,
     ) -> Tensor:
         """The noisy pictures; see Augmentation."""
+        import torch
+
         (noise,) = drawn
         sigma = column(strength, x) * self.sigma
 
-        def noisy(rows: slice) -> Tensor:
-            change = noise[rows] * (sigma if isinstance(sigma, float) else sigma[rows])
-            return change.add_(x[rows]).clamp_(0, 1)
+        def add(rows: slice, out: Tensor) -> None:
+            if isinstance(sigma, float):
+                torch.add(x[rows], noise[rows], alpha=sigma, out=out).clamp_(0, 1)
+            else:
+                torch.mul(noise[rows], sigma[rows], out=out).add_(x[rows]).clamp_(0, 1)
 
-        return by_blocks(x, noisy)
+        return by_blocks(x, add)
 
 
 @dataclass(frozen=True)
@@ -209,12 +223,15 @@ class Erase(Augmentation):
         rate: int = 16_000,
     ) -> Tensor:
         """The pictures, some of them partly covered; see Augmentation."""
+        import torch
+
         corners = self.corners(x, drawn[0], strength)
 
-        def cover(rows: slice) -> Tensor:
+        def cover(rows: slice, out: Tensor) -> None:
             hole = inside(x[rows], corners[:, rows])
-            kept = x[rows] * (1 - hole)
-            return kept if self.filling == "zero" else kept.addcmul_(drawn[1][rows], hole)
+            torch.mul(x[rows], 1 - hole, out=out)
+            if self.filling == "noise":
+                out.addcmul_(drawn[1][rows], hole)
 
         return by_blocks(x, cover)
 
@@ -270,16 +287,18 @@ class BrightnessContrast(Augmentation):
         rate: int = 16_000,
     ) -> Tensor:
         """The pictures in another light; see Augmentation."""
+        import torch
+
         light, gain = (drawn[0].mT * strength).unbind()
         gain = (1 + self.contrast * gain).clamp(min=0)
 
-        def lit(rows: slice) -> Tensor:
+        def light_up(rows: slice, out: Tensor) -> None:
             mean = x[rows].mean((1, 2, 3))
             offset = mean * (1 - gain[rows]) + self.brightness * light[rows]
-            changed = x[rows] * gain[rows].view(-1, 1, 1, 1)
-            return changed.add_(offset.view(-1, 1, 1, 1)).clamp_(0, 1)
+            torch.mul(x[rows], gain[rows].view(-1, 1, 1, 1), out=out)
+            out.add_(offset.view(-1, 1, 1, 1)).clamp_(0, 1)
 
-        return by_blocks(x, lit)
+        return by_blocks(x, light_up)
 
 
 def inside(x: Tensor, corners: Tensor) -> Tensor:
@@ -287,19 +306,9 @@ def inside(x: Tensor, corners: Tensor) -> Tensor:
     import torch
 
     top, bottom, left, right = corners[:, :, None].unbind()
-    y, z = (torch.arange(n, device=x.device) for n in x.shape[-2:])
+    y, z = (torch.arange(n, dtype=x.dtype, device=x.device) for n in x.shape[-2:])
     rows, columns = (y >= top) & (y < bottom), (z >= left) & (z < right)
-    return (rows[:, None, :, None] & columns[:, None, None, :]).to(x.dtype)
-
-
-def mirrored(x: Tensor, chosen: Tensor, axis: int) -> Tensor:
-    """A copy of the batch in which the chosen pictures (B,) run the other way along an axis."""
-    import torch
-
-    if x.device.type != "cpu":  # counting the chosen ones would make the device wait
-        return torch.where(chosen.view(-1, 1, 1, 1), x.flip(axis), x)
-    which = chosen.nonzero()[:, 0]
-    return x.clone().index_copy_(0, which, x.index_select(0, which).flip(axis))
+    return rows.to(x.dtype)[:, None, :, None] * columns.to(x.dtype)[:, None, None, :]
 
 
 def cut(x: Tensor, down: Tensor, right: Tensor, most: int, fill: Fill) -> Tensor:

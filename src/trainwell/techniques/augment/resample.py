@@ -53,17 +53,29 @@ def blocks(x: Tensor) -> list[slice]:
     return [slice(start, start + step) for start in range(0, max(1, len(x)), step)]
 
 
-def by_blocks(x: Tensor, change: Callable[[slice], Tensor]) -> Tensor:
-    """The pictures change(rows) of all blocks; what lies between x and them stays in the cache."""
+def by_blocks(x: Tensor, change: Callable[[slice, Tensor], object]) -> Tensor:
+    """A new batch that change(rows, out) writes, block by block: each goes to memory once."""
     import torch
 
-    pieces = blocks(x)
-    if len(pieces) == 1:
-        return change(pieces[0])
     changed = torch.empty_like(x)
-    for rows in pieces:
-        changed[rows] = change(rows)
+    for rows in blocks(x):
+        change(rows, changed[rows])
     return changed
+
+
+def overwrite(
+    x: Tensor, chosen: Tensor, source: Tensor, change: Callable[[Tensor], Tensor] | None = None
+) -> None:
+    """Write source, changed, into the chosen pictures (B,) of x."""
+    import torch
+
+    if x.device.type == "cpu":  # elsewhere, counting the chosen ones would make the device wait
+        which = chosen.nonzero()[:, 0]
+        new = source.index_select(0, which)
+        x.index_copy_(0, which, change(new) if change else new)
+    else:
+        new = change(source) if change else source
+        x.copy_(torch.where(chosen.view(-1, 1, 1, 1), new, x))
 
 
 def is_zero(strength: float | Tensor) -> bool:
@@ -78,7 +90,6 @@ def resampled(
 
     Pictures with strength 0 stay as they are, to the last bit.
     """
-    import torch
     from torch.nn.functional import grid_sample
 
     if is_zero(strength):
@@ -91,11 +102,13 @@ def resampled(
         old = x[rows].clone() if in_blocks else x
         where = grid(rows).permute(0, 2, 3, 1)
         new = grid_sample(old, where, "bilinear", padding, align_corners=False).clamp_(0, 1)
-        if isinstance(strength, int | float):
-            return new
-        return torch.where((strength[rows] == 0).view(-1, 1, 1, 1), old, new)
+        if not isinstance(strength, int | float):
+            overwrite(new, strength[rows] == 0, old)
+        return new
 
-    return by_blocks(x, read)
+    if not in_blocks:
+        return read(slice(None))
+    return by_blocks(x, lambda rows, out: out.copy_(read(rows)))
 
 
 def moved(
@@ -150,10 +163,38 @@ def zoom(unit: Tensor, strength: float | Tensor, factor: float) -> Tensor:
     return (unit * (strength * factor).log1p()).exp()
 
 
+def blurred(field: Tensor, sigma: float) -> Tensor:
+    """Rows and columns of (..., H, W) convolved with a Gaussian of sum 1; zero lies outside.
+
+    As products with small matrices, which run at full speed; of long sides a stretch at a time, as
+    the Gaussian ends at 4 σ.
+    """
+    import torch
+
+    height, width = field.shape[-2:]
+    over_rows, over_columns = blur(height, sigma).to(field), blur(width, sigma).to(field)
+    across = [field[..., near] @ over_columns[near, part] for part, near in stretches(width, sigma)]
+    field = across[0] if len(across) == 1 else torch.cat(across, -1)
+    down = [over_rows[part, near] @ field[..., near, :] for part, near in stretches(height, sigma)]
+    return down[0] if len(down) == 1 else torch.cat(down, -2)
+
+
+def stretches(size: int, sigma: float) -> list[tuple[slice, slice]]:
+    """Parts of a side, and the pixels that reach into each."""
+    reach = int(4 * sigma + 0.5)
+    step = max(32, 2 * reach)
+    if size < 2 * step:
+        return [(slice(0, size), slice(0, size))]
+    return [
+        (slice(at, at + step), slice(max(0, at - reach), at + step + reach))
+        for at in range(0, size, step)
+    ]
+
+
 def blur(size: int, sigma: float) -> Tensor:
     """The matrix (size, size) that convolves one side with a Gaussian of sum 1, zero outside.
 
-    Cut off at 4 σ. As a product with a small matrix, the convolution runs at full speed.
+    Cut off at 4 σ.
     """
     import torch
 
