@@ -130,6 +130,20 @@ def test_large_batches_are_worked_on_in_blocks(technique: Any) -> None:
 
 
 @every
+def test_computes_where_the_pictures_are(technique: Any) -> None:
+    """On a device without values, which refuses to mix with tensors of the CPU."""
+    x = pictures(5, 3, 12, 10)
+    drawn = technique.draw(tuple(x.shape), torch.Generator())
+    there = tuple(d.to("meta") for d in drawn)
+    found = technique.apply(x.to("meta"), there, 1.0)
+    assert found.shape == x.shape
+    assert found.device.type == "meta"
+    if not isinstance(technique, Crop):  # reads how far its pictures may move
+        strengths = torch.ones(5, device="meta")
+        assert technique.apply(x.to("meta"), there, strengths).device.type == "meta"
+
+
+@every
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_as_on_the_cpu(technique: Any) -> None:
     x = pictures(33, 3, 28, 20)
