@@ -17,8 +17,6 @@ from trainwell.techniques.augment.base import Augmentation, Place, column
 from trainwell.techniques.augment.resample import (
     Fill,
     by_blocks,
-    is_zero,
-    overwrite,
     random_bits,
     unit,
 )
@@ -65,16 +63,19 @@ class Flip(Augmentation):
         rate: int = 16_000,
     ) -> Tensor:
         """The pictures, some of them mirrored; see Augmentation."""
-        sideways, upside = (drawn[0].mT < strength * self.probability).unbind()
-        if not (self.horizontal or self.vertical) or is_zero(strength):
-            return x.clone()
+        import torch
+
+        chosen = (drawn[0].mT < strength * self.probability).to(x.dtype)
+        sideways, upside = chosen.view(2, -1, 1, 1, 1)
 
         def flip(rows: slice, out: Tensor) -> None:
-            out.copy_(x[rows])
+            # Between 0 and 1, lerp is exact; and faster than where.
             if self.horizontal:
-                overwrite(out, sideways[rows], out, lambda p: p.flip(-1))
+                torch.lerp(x[rows], x[rows].flip(-1), sideways[rows], out=out)
+            else:
+                out.copy_(x[rows])
             if self.vertical:
-                overwrite(out, upside[rows], out, lambda p: p.flip(-2))
+                out.lerp_(out.flip(-2), upside[rows])
 
         return by_blocks(x, flip)
 
@@ -123,7 +124,7 @@ class Crop(Augmentation):
             reach = (strength * self.pad).round()
             most = int(reach.max()) if len(x) else 0
         down, right = ((drawn[0].mT * (2 * reach + 1)).floor() - reach).long().unbind()
-        return by_blocks(x, lambda r, out: out.copy_(cut(x[r], down[r], right[r], most, self.fill)))
+        return by_blocks(x, lambda r, out: cut(x[r], down[r], right[r], most, self.fill, out))
 
 
 @dataclass(frozen=True)
@@ -291,12 +292,11 @@ class BrightnessContrast(Augmentation):
 
         light, gain = (drawn[0].mT * strength).unbind()
         gain = (1 + self.contrast * gain).clamp(min=0)
+        offset = x.mean((1, 2, 3)) * (1 - gain) + self.brightness * light
+        gain, offset = gain.view(-1, 1, 1, 1), offset.view(-1, 1, 1, 1)
 
         def light_up(rows: slice, out: Tensor) -> None:
-            mean = x[rows].mean((1, 2, 3))
-            offset = mean * (1 - gain[rows]) + self.brightness * light[rows]
-            torch.mul(x[rows], gain[rows].view(-1, 1, 1, 1), out=out)
-            out.add_(offset.view(-1, 1, 1, 1)).clamp_(0, 1)
+            torch.mul(x[rows], gain[rows], out=out).add_(offset[rows]).clamp_(0, 1)
 
         return by_blocks(x, light_up)
 
@@ -311,17 +311,19 @@ def inside(x: Tensor, corners: Tensor) -> Tensor:
     return rows.to(x.dtype)[:, None, :, None] * columns.to(x.dtype)[:, None, None, :]
 
 
-def cut(x: Tensor, down: Tensor, right: Tensor, most: int, fill: Fill) -> Tensor:
+def cut(x: Tensor, down: Tensor, right: Tensor, most: int, fill: Fill, out: Tensor) -> None:
     """Pictures moved up by `down` and left by `right` whole pixels (B,), `most` at the farthest."""
     import torch
     from torch.nn.functional import pad
 
-    if most == 0:
-        return x.clone()
-    padded = pad(x, (most,) * 4, "replicate" if fill == "edge" else "constant")
-    height, width = x.shape[-2:]
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: (B, C, 2r+1, 2r+1, H, W)
-    return windows[torch.arange(len(x), device=x.device), :, down + most, right + most]
+    count, channels, height, width = x.shape
+    padded = pad(x, (most,) * 4, "replicate" if fill == "edge" else "constant").contiguous()
+    # Every new row lies in the padded batch as it is: where it begins is all there is to know.
+    begin = torch.arange(count * channels, device=x.device).view(count, channels, 1)
+    begin = begin * padded.shape[2] + torch.arange(height, device=x.device) + most
+    begin = (begin + down[:, None, None]) * padded.shape[3] + most + right[:, None, None]
+    every = padded.as_strided((max(0, padded.numel() - width + 1), width), (1, 1))
+    out.copy_(every.index_select(0, begin.view(-1)).view(x.shape))
 
 
 @lru_cache

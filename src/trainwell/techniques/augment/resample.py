@@ -63,21 +63,6 @@ def by_blocks(x: Tensor, change: Callable[[slice, Tensor], object]) -> Tensor:
     return changed
 
 
-def overwrite(
-    x: Tensor, chosen: Tensor, source: Tensor, change: Callable[[Tensor], Tensor] | None = None
-) -> None:
-    """Write source, changed, into the chosen pictures (B,) of x."""
-    import torch
-
-    if x.device.type == "cpu":  # elsewhere, counting the chosen ones would make the device wait
-        which = chosen.nonzero()[:, 0]
-        new = source.index_select(0, which)
-        x.index_copy_(0, which, change(new) if change else new)
-    else:
-        new = change(source) if change else source
-        x.copy_(torch.where(chosen.view(-1, 1, 1, 1), new, x))
-
-
 def is_zero(strength: float | Tensor) -> bool:
     """Whether nothing is to change; False for strengths that differ between examples."""
     return isinstance(strength, int | float) and strength == 0
@@ -90,6 +75,7 @@ def resampled(
 
     Pictures with strength 0 stay as they are, to the last bit.
     """
+    import torch
     from torch.nn.functional import grid_sample
 
     if is_zero(strength):
@@ -102,9 +88,9 @@ def resampled(
         old = x[rows].clone() if in_blocks else x
         where = grid(rows).permute(0, 2, 3, 1)
         new = grid_sample(old, where, "bilinear", padding, align_corners=False).clamp_(0, 1)
-        if not isinstance(strength, int | float):
-            overwrite(new, strength[rows] == 0, old)
-        return new
+        if isinstance(strength, int | float):
+            return new
+        return torch.lerp(old, new, (strength[rows] != 0).to(x.dtype).view(-1, 1, 1, 1))
 
     if not in_blocks:
         return read(slice(None))
