@@ -18,7 +18,8 @@ from trainwell.callstring import check_fields
 from trainwell.techniques.augment.base import Augmentation, Place, column
 from trainwell.techniques.augment.resample import (
     Fill,
-    blurred,
+    blur,
+    convolved,
     moved,
     pixels,
     random_bits,
@@ -281,12 +282,14 @@ class Elastic(Augmentation):
 
         (field,) = drawn
         height, width = x.shape[-2:]
+        over_rows, over_columns = blur(height, self.sigma).to(x), blur(width, self.sigma).to(x)
         scale = x.new_tensor([2 / width, 2 / height]).view(2, 1, 1)  # from pixels to the grid's
         amount = (scale * self.alpha * column(strength, x)).expand(len(x), 2, 1, 1)
         across, down = pixels(width, x), pixels(height, x)
         start = torch.stack(torch.meshgrid(across, down, indexing="xy")) * scale
 
         def grid(rows: slice) -> Tensor:
-            return blurred(field[rows], self.sigma).mul_(amount[rows]).add_(start)
+            moves = convolved(field[rows], over_rows, over_columns, self.sigma)
+            return moves.mul_(amount[rows]).add_(start)
 
         return resampled(x, grid, strength, self.fill)

@@ -149,16 +149,15 @@ def zoom(unit: Tensor, strength: float | Tensor, factor: float) -> Tensor:
     return (unit * (strength * factor).log1p()).exp()
 
 
-def blurred(field: Tensor, sigma: float) -> Tensor:
-    """Rows and columns of (..., H, W) convolved with a Gaussian of sum 1; zero lies outside.
+def convolved(field: Tensor, over_rows: Tensor, over_columns: Tensor, sigma: float) -> Tensor:
+    """Rows and columns of (..., H, W) convolved by the matrices that `blur` made with this σ.
 
-    As products with small matrices, which run at full speed; of long sides a stretch at a time, as
-    the Gaussian ends at 4 σ.
+    Products with small matrices run at full speed; of long sides, a stretch at a time, as the
+    Gaussian ends at 4 σ.
     """
     import torch
 
     height, width = field.shape[-2:]
-    over_rows, over_columns = blur(height, sigma).to(field), blur(width, sigma).to(field)
     across = [field[..., near] @ over_columns[near, part] for part, near in stretches(width, sigma)]
     field = across[0] if len(across) == 1 else torch.cat(across, -1)
     down = [over_rows[part, near] @ field[..., near, :] for part, near in stretches(height, sigma)]
