@@ -54,7 +54,7 @@ def trainwell(batch: Tensor) -> dict[str, Run]:
     seeds = iter(range(10**9))
 
     def run(technique: Any) -> Run:
-        return lambda: technique(floats(batch), seed=next(seeds))  # type: ignore[no-any-return]
+        return lambda: technique(batch, seed=next(seeds))  # type: ignore[no-any-return]
 
     return {name: run(technique) for name, technique in OURS.items()}
 

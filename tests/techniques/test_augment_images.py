@@ -117,6 +117,16 @@ def test_stays_between_zero_and_one(
 
 
 @every
+@pytest.mark.parametrize("size", [(8, 3, 9, 14), (9, 3, 256, 300)])
+def test_bytes_become_values(technique: Any, size: tuple[int, ...]) -> None:
+    x = (pictures(*size) * 255).byte()
+    strength = torch.arange(size[0]) / 4
+    assert torch.equal(technique(x, 1, strength), technique(x / 255, 1, strength))
+    assert torch.equal(technique(x, 1), technique(x / 255, 1))
+    assert torch.equal(technique(x, 1, 0), x / 255)
+
+
+@every
 def test_large_batches_are_worked_on_in_blocks(technique: Any) -> None:
     x = pictures(9, 3, 256, 300)
     assert x.numel() * 4 > WHOLE

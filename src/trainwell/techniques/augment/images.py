@@ -282,8 +282,10 @@ class Elastic(Augmentation):
 
         (field,) = drawn
         height, width = x.shape[-2:]
-        over_rows, over_columns = blur(height, self.sigma).to(x), blur(width, self.sigma).to(x)
-        scale = x.new_tensor([2 / width, 2 / height]).view(2, 1, 1)  # from pixels to the grid's
+        over_rows, over_columns = (blur(n, self.sigma).to(x.device) for n in (height, width))
+        scale = torch.tensor([2 / width, 2 / height], device=x.device).view(
+            2, 1, 1
+        )  # from pixels to the grid's
         amount = (scale * self.alpha * column(strength, x)).expand(len(x), 2, 1, 1)
         across, down = pixels(width, x), pixels(height, x)
         start = torch.stack(torch.meshgrid(across, down, indexing="xy")) * scale

@@ -65,15 +65,15 @@ class Flip(Augmentation):
         """The pictures, some of them mirrored; see Augmentation."""
         import torch
 
-        chosen = (drawn[0].mT < strength * self.probability).to(x.dtype)
+        chosen = (drawn[0].mT < strength * self.probability).float()
         sideways, upside = chosen.view(2, -1, 1, 1, 1)
 
-        def flip(rows: slice, out: Tensor) -> None:
+        def flip(old: Tensor, rows: slice, out: Tensor) -> None:
             # Between 0 and 1, lerp is exact; and faster than where.
             if self.horizontal:
-                torch.lerp(x[rows], x[rows].flip(-1), sideways[rows], out=out)
+                torch.lerp(old, old.flip(-1), sideways[rows], out=out)
             else:
-                out.copy_(x[rows])
+                out.copy_(old)
             if self.vertical:
                 out.lerp_(out.flip(-2), upside[rows])
 
@@ -124,7 +124,7 @@ class Crop(Augmentation):
             reach = (strength * self.pad).round()
             most = int(reach.max()) if len(x) else 0
         down, right = ((drawn[0].mT * (2 * reach + 1)).floor() - reach).long().unbind()
-        return by_blocks(x, lambda r, out: cut(x[r], down[r], right[r], most, self.fill, out))
+        return by_blocks(x, lambda old, r, out: cut(old, down[r], right[r], most, self.fill, out))
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class PixelNoise(Augmentation):
         (noise,) = drawn
         sigma = column(strength, x) * self.sigma
 
-        def add(rows: slice, out: Tensor) -> None:
+        def add(old: Tensor, rows: slice, out: Tensor) -> None:
             if isinstance(sigma, float):
-                torch.add(x[rows], noise[rows], alpha=sigma, out=out).clamp_(0, 1)
+                torch.add(old, noise[rows], alpha=sigma, out=out).clamp_(0, 1)
             else:
-                torch.mul(noise[rows], sigma[rows], out=out).add_(x[rows]).clamp_(0, 1)
+                torch.mul(noise[rows], sigma[rows], out=out).add_(old).clamp_(0, 1)
 
         return by_blocks(x, add)
 
@@ -228,9 +228,9 @@ class Erase(Augmentation):
 
         corners = self.corners(x, drawn[0], strength)
 
-        def cover(rows: slice, out: Tensor) -> None:
-            hole = inside(x[rows], corners[:, rows])
-            torch.mul(x[rows], 1 - hole, out=out)
+        def cover(old: Tensor, rows: slice, out: Tensor) -> None:
+            hole = inside(old, corners[:, rows])
+            torch.mul(old, 1 - hole, out=out)
             if self.filling == "noise":
                 out.addcmul_(drawn[1][rows], hole)
 
@@ -292,11 +292,12 @@ class BrightnessContrast(Augmentation):
 
         light, gain = (drawn[0].mT * strength).unbind()
         gain = (1 + self.contrast * gain).clamp(min=0)
-        offset = x.mean((1, 2, 3)) * (1 - gain) + self.brightness * light
-        gain, offset = gain.view(-1, 1, 1, 1), offset.view(-1, 1, 1, 1)
+        light, gain = self.brightness * light.view(-1, 1, 1, 1), gain.view(-1, 1, 1, 1)
 
-        def light_up(rows: slice, out: Tensor) -> None:
-            torch.mul(x[rows], gain[rows], out=out).add_(offset[rows]).clamp_(0, 1)
+        def light_up(old: Tensor, rows: slice, out: Tensor) -> None:
+            mean = old.mean((1, 2, 3), keepdim=True)
+            offset = mean * (1 - gain[rows]) + light[rows]
+            torch.mul(old, gain[rows], out=out).add_(offset).clamp_(0, 1)
 
         return by_blocks(x, light_up)
 

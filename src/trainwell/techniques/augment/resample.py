@@ -42,24 +42,32 @@ def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return bits.view(torch.int16)[:count].view(shape)
 
 
+def values(x: Tensor) -> Tensor:
+    """Pictures of bytes as float32 in [0, 1], divided as the network's inputs are; or as given."""
+    return x if x.is_floating_point() else x.float().div_(255.0)
+
+
 def blocks(x: Tensor) -> list[slice]:
     """Rows of a batch to work on together: all of them, or as many as fit the cache."""
     import torch
 
-    size = x.numel() * x.element_size()
+    size = 4 * x.numel()  # of values
     step = max(1, len(x))
     if size > WHOLE and x.device.type == "cpu":
         step = max(1, BLOCK * torch.get_num_threads() * len(x) // size)
     return [slice(start, start + step) for start in range(0, max(1, len(x)), step)]
 
 
-def by_blocks(x: Tensor, change: Callable[[slice, Tensor], object]) -> Tensor:
-    """A new batch that change(rows, out) writes, block by block: each goes to memory once."""
+def by_blocks(x: Tensor, change: Callable[[Tensor, slice, Tensor], object]) -> Tensor:
+    """A new batch that change(pictures, rows, out) writes, block by block, each in the cache.
+
+    Bytes become values there, too, so that those go to memory only once.
+    """
     import torch
 
-    changed = torch.empty_like(x)
+    changed = torch.empty_like(x, dtype=torch.float32)
     for rows in blocks(x):
-        change(rows, changed[rows])
+        change(values(x[rows]), rows, changed[rows])
     return changed
 
 
@@ -79,22 +87,23 @@ def resampled(
     from torch.nn.functional import grid_sample
 
     if is_zero(strength):
-        return x.clone()
+        return values(x) if x.dtype == torch.uint8 else x.clone()
     padding = "border" if fill == "edge" else "zeros"
-    in_blocks = len(blocks(x)) > 1
 
-    def read(rows: slice) -> Tensor:
-        # Reads here and there are slow outside of the cache; a copy brings a block into it.
-        old = x[rows].clone() if in_blocks else x
+    def read(old: Tensor, rows: slice) -> Tensor:
         where = grid(rows).permute(0, 2, 3, 1)
         new = grid_sample(old, where, "bilinear", padding, align_corners=False).clamp_(0, 1)
         if isinstance(strength, int | float):
             return new
-        return torch.lerp(old, new, (strength[rows] != 0).to(x.dtype).view(-1, 1, 1, 1))
+        return torch.lerp(old, new, (strength[rows] != 0).to(old.dtype).view(-1, 1, 1, 1))
 
-    if not in_blocks:
-        return read(slice(None))
-    return by_blocks(x, lambda rows, out: out.copy_(read(rows)))
+    if len(blocks(x)) == 1:
+        return read(values(x), slice(None))
+    # Reads here and there are slow outside of the cache; a copy brings a block of floats into it.
+    return by_blocks(
+        x,
+        lambda old, rows, out: out.copy_(read(old.clone() if x.dtype == old.dtype else old, rows)),
+    )
 
 
 def moved(
@@ -117,7 +126,8 @@ def moved(
 
     each = [angle, slant, zoom, right, down]
     angle, slant, zoom, right, down = (
-        v if isinstance(v, torch.Tensor) else x.new_full((len(x),), v) for v in each
+        v if isinstance(v, torch.Tensor) else torch.full((len(x),), v, device=x.device)
+        for v in each
     )
     height, width = x.shape[-2:]
     # What turns a new position back into an old one: M = (R S s)⁻¹, old = M (new - shift).
@@ -139,7 +149,7 @@ def pixels(size: int, like: Tensor) -> Tensor:
     """Positions of the pixels along one side, from the middle."""
     import torch
 
-    return torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    return torch.arange(size, dtype=torch.float32, device=like.device) - (size - 1) / 2
 
 
 def zoom(unit: Tensor, strength: float | Tensor, factor: float) -> Tensor:
