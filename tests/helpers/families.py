@@ -49,6 +49,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Every value that an annotation allows."""
     limits = limits_of(annotation)
     base = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if base is bool:
+        return st.booleans()
     if base is float:
         return st.floats(
             limits.get("ge", limits.get("gt", -1e300)),
