@@ -158,5 +158,3 @@ def test_augmentation_is_for_training_rows_only(cls: Any) -> None:
     changed, kept = people.trained
     assert not torch.equal(changed.theta, kept.theta)
     torch.testing.assert_close(kept.theta, alone.trained[0].theta, rtol=2e-3, atol=3e-4)
-
-
