@@ -25,7 +25,24 @@ if TYPE_CHECKING:
     from trainwell.resuming import resume
     from trainwell.run import Run
     from trainwell.run import load_run as load
+    from trainwell.techniques.augment.audio import (
+        AddNoise,
+        Gain,
+        PitchShift,
+        SpecAugment,
+        Tempo,
+        TimeShift,
+    )
+    from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
     from trainwell.techniques.augment.mixing import CutMix, MixUp
+    from trainwell.techniques.augment.pixels import (
+        BrightnessContrast,
+        Crop,
+        Erase,
+        Flip,
+        PixelNoise,
+    )
+    from trainwell.techniques.augment.stretch import pitch_shift, resample, time_stretch
     from trainwell.techniques.augment.tables import Jitter
     from trainwell.techniques.balance import (
         ClassWeights,
@@ -100,9 +117,37 @@ _MODULES = {
     ),
     "trainwell.resuming": ("resume",),
     "trainwell.run": ("Run",),
+    "trainwell.techniques.augment.audio": (
+        "AddNoise",
+        "Gain",
+        "PitchShift",
+        "SpecAugment",
+        "Tempo",
+        "TimeShift",
+    ),
+    "trainwell.techniques.augment.images": (
+        "Affine",
+        "Elastic",
+        "Rotate",
+        "Scale",
+        "Shear",
+        "Shift",
+    ),
     "trainwell.techniques.augment.mixing": (
         "CutMix",
         "MixUp",
+    ),
+    "trainwell.techniques.augment.pixels": (
+        "BrightnessContrast",
+        "Crop",
+        "Erase",
+        "Flip",
+        "PixelNoise",
+    ),
+    "trainwell.techniques.augment.stretch": (
+        "pitch_shift",
+        "resample",
+        "time_stretch",
     ),
     "trainwell.techniques.augment.tables": ("Jitter",),
     "trainwell.techniques.balance": (
@@ -192,18 +237,26 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "AddNoise",
+    "Affine",
+    "BrightnessContrast",
     "Center",
     "ClassWeights",
     "Cnn",
     "Constant",
     "Cosine",
+    "Crop",
     "CrossEntropy",
     "CutMix",
     "DataError",
     "Dropout",
     "EffectiveNumber",
+    "Elastic",
+    "Erase",
     "ExponentialDecay",
+    "Flip",
     "Focal",
+    "Gain",
     "He",
     "Hinge",
     "InputDropout",
@@ -231,19 +284,28 @@ __all__ = [
     "Oversample",
     "Pca",
     "PerSample",
+    "PitchShift",
+    "PixelNoise",
     "Raw",
     "Recipe",
     "RecipeError",
     "ReduceOnPlateau",
     "RmsProp",
     "Robust",
+    "Rotate",
     "Run",
+    "Scale",
     "Sgd",
+    "Shear",
+    "Shift",
     "SmallRandom",
     "Smote",
+    "SpecAugment",
     "Standardize",
     "StepDecay",
+    "Tempo",
     "ThresholdMove",
+    "TimeShift",
     "TrainwellError",
     "Uniform",
     "UserError",
@@ -253,10 +315,13 @@ __all__ = [
     "Zero",
     "fit",
     "load",
+    "pitch_shift",
     "predict",
     "read",
+    "resample",
     "resume",
     "starting_recipe",
+    "time_stretch",
 ]
 
 

@@ -14,10 +14,12 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
+from trainwell.techniques.models.pages import ACTIVATIONS, NORMS
 from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
+from trainwell.techniques.shuffle import ORDERS
 
 # Families in the order of the lecture; the name is the recipe's field. Each is a class or a union
 # of classes; that a field may also be None (balance) stands in the recipe.

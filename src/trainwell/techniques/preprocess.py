@@ -192,7 +192,8 @@ class LogMel:
     half the sample rate, 10 log10(power + floor), limited to `range_db` below the clip's
     loudest point, which becomes 0 (so loudness of the recording does not matter).
     Shapes: (B, T) waveform in [-1, 1] to (B, bands, frames). Default 40 bands of 25 ms every 10 ms:
-    usual for speech. Source: Davis and Mermelstein 1980; mel = 2595 log10(1 + f / 700).
+    usual for speech. Source: slide "Data pre-processing"; Davis and Mermelstein 1980;
+    mel = 2595 log10(1 + f / 700).
 
     >>> import torch
     >>> layer = LogMel(bands=8).layer(rate=8000)
