@@ -217,16 +217,16 @@ def timed(runs: dict[str, Run], repeats: int, batch: Tensor) -> dict[str, list[f
     times: dict[str, int] = {}
     for who, run in runs.items():
         check(run(), batch, who)
-        began = time.perf_counter()
+        began = time.process_time()
         run()
-        times[who] = max(1, math.ceil(0.004 / (time.perf_counter() - began)))
+        times[who] = max(1, math.ceil(0.004 / (time.process_time() - began)))
     seconds: dict[str, list[float]] = {who: [] for who in runs}
     for _ in range(repeats):
         for who, run in runs.items():
-            began = time.perf_counter()
+            began = time.process_time()
             for _ in range(times[who]):
                 run()
-            seconds[who].append((time.perf_counter() - began) / times[who])
+            seconds[who].append((time.process_time() - began) / times[who])
     return seconds
 
 
@@ -234,6 +234,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     options.add_argument("--repeats", type=int, default=15)
     options.add_argument("--only", nargs="+", choices=list(OURS), default=list(OURS))
+    options.add_argument("--sizes", nargs="+", type=int, choices=range(3), default=range(3))
     options.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     given = options.parse_args()
     torch.set_num_threads(1)
@@ -242,7 +243,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, Python {platform.python_version()}, one thread; ", end="")
     print("; ".join(lines))
     print(f"\nSeconds of the peer over those of trainwell, median of {given.repeats} [95 %].")
-    for size in SIZES:
+    for size in (SIZES[i] for i in given.sizes):
         measure(size, [n for n in names if n in given.peers], given.only, given.repeats)
 
 
