@@ -7,11 +7,16 @@ whose pictures were each changed by random numbers of their own, on one thread. 
 on the bytes, which is its fast way, one picture at a time; its float batch is made at the end.
 torchvision draws one set of numbers per call, hence also one picture at a time, of the float batch.
 kornia gets the float batch. Contenders take turns within a repeat, and ratios are taken there.
+Seconds are those of the processor, which others on the machine disturb less than a clock's. Freed
+memory stays with the process, for everybody: by default, glibc hands batches of many MiB back to the
+system each time, and zeroing new pages then costs more than most of these transforms.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import importlib
 import importlib.metadata
 import math
@@ -230,13 +235,24 @@ def timed(runs: dict[str, Run], repeats: int, batch: Tensor) -> dict[str, list[f
     return seconds
 
 
+def keep_memory() -> None:
+    """Let glibc keep what is freed."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            libc.mallopt(option, 1 << 30)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     options.add_argument("--repeats", type=int, default=15)
     options.add_argument("--only", nargs="+", choices=list(OURS), default=list(OURS))
     options.add_argument("--sizes", nargs="+", type=int, choices=range(3), default=range(3))
     options.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    options.add_argument("--default-malloc", action="store_true", help="memory as glibc has it")
     given = options.parse_args()
+    if not given.default_malloc:
+        keep_memory()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # peers warn of their own future
     names, lines = present()
