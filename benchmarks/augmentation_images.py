@@ -8,8 +8,8 @@ on the bytes, which is its fast way, one picture at a time; its float batch is m
 torchvision draws one set of numbers per call, hence also one picture at a time, of the float batch.
 kornia gets the float batch. Contenders take turns within a repeat, and ratios are taken there.
 Seconds are those of the processor, which others on the machine disturb less than a clock's. Freed
-memory stays with the process, for everybody: by default, glibc hands batches of many MiB back to the
-system each time, and zeroing new pages then costs more than most of these transforms.
+memory stays with the process, for everybody: else glibc hands batches of many MiB back to the
+system each time, and zeroing new pages costs more than most of these transforms.
 """
 
 from __future__ import annotations

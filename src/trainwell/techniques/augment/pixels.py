@@ -1,7 +1,7 @@
 """Augmentation that mirrors, cuts or covers pictures, or changes their brightness.
 
-Slide: "Data augmentation". B pictures of C channels, H rows and W columns, values in [0, 1]. What
-moves pixels to positions between pixels stands in images.py.
+Slide: "Data augmentation". B pictures of C channels, H rows and W columns; values in [0, 1], or
+bytes, which become such values. What moves pixels to places between pixels stands in images.py.
 """
 
 from __future__ import annotations
@@ -65,11 +65,12 @@ class Flip(Augmentation):
     ) -> Tensor:
         """The pictures, some of them mirrored; see Augmentation."""
         chosen = (drawn[0].mT < strength * self.probability).view(2, -1, 1, 1, 1)
-        ways = [(-1, chosen[0])] * self.horizontal + [(-2, chosen[1])] * self.vertical
+        weight = chosen.float() if x.is_floating_point() else chosen.byte() * 255
+        ways = [(-1, weight[0])] * self.horizontal + [(-2, weight[1])] * self.vertical
 
         def flip(old: Tensor, rows: slice, out: Tensor) -> None:
-            for axis, which in ways:
-                old = mirrored(old, which[rows], axis, out)
+            for axis, weight in ways:
+                old = mirrored(old, weight[rows], axis, out)
             out.copy_(values(old, out))
 
         return by_blocks(x, flip)
@@ -119,6 +120,8 @@ class Crop(Augmentation):
             reach = (strength * self.pad).round()
             most = int(reach.max()) if len(x) else 0
         down, right = ((drawn[0].mT * (2 * reach + 1)).floor() - reach).long().unbind()
+        most = min(most, max(x.shape[-2:]))  # there is nothing else to see further away
+        down, right = down.clamp(-most, most), right.clamp(-most, most)
 
         def move(old: Tensor, rows: slice, out: Tensor) -> None:
             out.copy_(values(cut(old, down[rows], right[rows], most, self.fill), out))
@@ -256,7 +259,7 @@ class BrightnessContrast(Augmentation):
     """Make pictures brighter or darker, and their contrast higher or lower, at random.
 
     Equation: x' = clip(m + g (x - m) + b, 0, 1), m the mean of the picture, g = 1 + strength ·
-    contrast · u₁ (never below 0), b = strength · brightness · u₂, u ~ U(-1, 1) drawn anew for every
+    contrast · u₂ (never below 0), b = strength · brightness · u₁, u ~ U(-1, 1) drawn anew for every
     picture. Shapes: (B, C, H, W) to the same. Defaults 0.2: another lamp, another camera. Without
     use where pictures are standardised one by one, which takes both away again.
     Source: slide "Data augmentation", slide "Data pre-processing" (over-exposed pictures);
@@ -310,17 +313,17 @@ def stretch(first: Tensor, length: Tensor, size: int) -> Tensor:
     return ((at >= first) & (at < first + length[:, None])).float()
 
 
-def mirrored(x: Tensor, chosen: Tensor, axis: int, out: Tensor) -> Tensor:
-    """The pictures, those chosen (B, 1, 1, 1) the other way along an axis; of values, in `out`.
+def mirrored(x: Tensor, weight: Tensor, axis: int, out: Tensor) -> Tensor:
+    """Pictures the other way along an axis where weight (B, 1, 1, 1) is not 0 but 1, or 255.
 
-    Both ways are exact, and several times faster than torch.where.
+    Values by linear interpolation, which is exact at its ends, into `out`; bytes by their bits.
+    Both are several times faster than torch.where.
     """
     import torch
 
     if x.is_floating_point():
-        return torch.lerp(x, x.flip(axis), chosen.float(), out=out)
-    mask = chosen.byte() * 255
-    return x.flip(axis).bitwise_xor_(x).bitwise_and_(mask).bitwise_xor_(x)
+        return torch.lerp(x, x.flip(axis), weight, out=out)
+    return x.flip(axis).bitwise_xor_(x).bitwise_and_(weight).bitwise_xor_(x)
 
 
 def cut(x: Tensor, down: Tensor, right: Tensor, most: int, fill: Fill) -> Tensor:

@@ -73,11 +73,6 @@ def by_blocks(x: Tensor, change: Callable[[Tensor, slice, Tensor], object]) -> T
     return changed
 
 
-def is_zero(strength: float | Tensor) -> bool:
-    """Whether nothing is to change; False for strengths that differ between examples."""
-    return isinstance(strength, int | float) and strength == 0
-
-
 def resampled(
     x: Tensor, grid: Callable[[slice], Tensor], strength: float | Tensor, fill: Fill
 ) -> Tensor:
@@ -88,7 +83,7 @@ def resampled(
     import torch
     from torch.nn.functional import grid_sample
 
-    if is_zero(strength):
+    if isinstance(strength, int | float) and strength == 0:
         return x.clone() if x.is_floating_point() else values(x)
     padding = "border" if fill == "edge" else "zeros"
 
