@@ -1,10 +1,10 @@
 """Augmentation that moves the pixels of pictures. Slide: "Data augmentation".
 
 B pictures of C channels, H rows and W columns; values in [0, 1], or bytes, which become such
-values. Every technique says for each pixel of the new
-picture where in the old one it comes from, measured in pixels (x to the right, y down), so that a
-circle stays a circle in pictures that are not square; values between pixels are bilinear. `Affine`
-composes its movements before it resamples, once: each resampling blurs a little.
+values. Every technique says for each pixel of the new picture where in the old one it comes from,
+measured in pixels (x to the right, y down), so that a circle stays a circle in pictures that are
+not square; values between pixels are bilinear. `Affine` composes its movements before it resamples,
+once: each resampling blurs a little.
 """
 
 from __future__ import annotations

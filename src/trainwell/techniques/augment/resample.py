@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # characters.
 Fill = Literal["edge", "zero"]
 
-# Bytes of pictures worked on at once: they stay in a core's cache. Only a batch that does not is
-# cut, since each piece costs some tens of microseconds.
-BLOCK = 1 << 20
+# Bytes of values worked on at once, so that they stay in a core's cache. Only a batch that is
+# larger than WHOLE is cut, since each piece costs some tens of microseconds.
+BLOCK = 2 << 20
 WHOLE = 4 << 20
 
 
