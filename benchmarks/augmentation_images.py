@@ -7,11 +7,16 @@ whose pictures were each changed by random numbers of their own, on one thread. 
 on the bytes, which is its fast way, one picture at a time; its float batch is made at the end.
 torchvision draws one set of numbers per call, hence also one picture at a time, of the float batch.
 kornia gets the float batch. Contenders take turns within a repeat, and ratios are taken there.
+Seconds are those of the processor, which others on the machine disturb less than a clock's. Freed
+memory stays with the process, for everybody: else glibc hands batches of many MiB back to the
+system each time, and zeroing new pages costs more than most of these transforms.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import importlib
 import importlib.metadata
 import math
@@ -217,32 +222,44 @@ def timed(runs: dict[str, Run], repeats: int, batch: Tensor) -> dict[str, list[f
     times: dict[str, int] = {}
     for who, run in runs.items():
         check(run(), batch, who)
-        began = time.perf_counter()
+        began = time.process_time()
         run()
-        times[who] = max(1, math.ceil(0.004 / (time.perf_counter() - began)))
+        times[who] = max(1, math.ceil(0.004 / (time.process_time() - began)))
     seconds: dict[str, list[float]] = {who: [] for who in runs}
     for _ in range(repeats):
         for who, run in runs.items():
-            began = time.perf_counter()
+            began = time.process_time()
             for _ in range(times[who]):
                 run()
-            seconds[who].append((time.perf_counter() - began) / times[who])
+            seconds[who].append((time.process_time() - began) / times[who])
     return seconds
+
+
+def keep_memory() -> None:
+    """Let glibc keep what is freed."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            libc.mallopt(option, 1 << 30)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     options.add_argument("--repeats", type=int, default=15)
     options.add_argument("--only", nargs="+", choices=list(OURS), default=list(OURS))
+    options.add_argument("--sizes", nargs="+", type=int, choices=range(3), default=range(3))
     options.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    options.add_argument("--default-malloc", action="store_true", help="memory as glibc has it")
     given = options.parse_args()
+    if not given.default_malloc:
+        keep_memory()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # peers warn of their own future
     names, lines = present()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, one thread; ", end="")
     print("; ".join(lines))
     print(f"\nSeconds of the peer over those of trainwell, median of {given.repeats} [95 %].")
-    for size in SIZES:
+    for size in (SIZES[i] for i in given.sizes):
         measure(size, [n for n in names if n in given.peers], given.only, given.repeats)
 
 

@@ -331,6 +331,14 @@ def test_crop_cuts_everywhere_equally_often(fill: Any) -> None:
         assert len(counts) == 1 or stats.chisquare(counts).pvalue > 0.001
 
 
+def test_crop_far_outside_shows_what_lies_there() -> None:
+    x = pictures(1, 1, 3, 4)
+    drawn = (torch.tensor([[0.0, 0.999]]),)
+    corner = Crop(10**6).apply(x, drawn)
+    assert torch.equal(corner, x[0, 0, 0, 3].expand(1, 1, 3, 4))
+    assert not Crop(10**6, fill="zero").apply(x, drawn).any()
+
+
 def test_noise_is_normal() -> None:
     x = torch.full((50, 3, 21, 11), 0.5)
     technique = PixelNoise(0.1)

@@ -1,9 +1,10 @@
 """Augmentation that moves the pixels of pictures. Slide: "Data augmentation".
 
-B pictures of C channels, H rows and W columns. Every technique says for each pixel of the new
-picture where in the old one it comes from, measured in pixels (x to the right, y down), so that a
-circle stays a circle in pictures that are not square; values between pixels are bilinear. `Affine`
-composes its movements before it resamples, once: each resampling blurs a little.
+B pictures of C channels, H rows and W columns; values in [0, 1], or bytes, which become such
+values. Every technique says for each pixel of the new picture where in the old one it comes from,
+measured in pixels (x to the right, y down), so that a circle stays a circle in pictures that are
+not square; values between pixels are bilinear. `Affine` composes its movements before it resamples,
+once: each resampling blurs a little.
 """
 
 from __future__ import annotations
@@ -283,9 +284,8 @@ class Elastic(Augmentation):
         (field,) = drawn
         height, width = x.shape[-2:]
         over_rows, over_columns = (blur(n, self.sigma).to(x.device) for n in (height, width))
-        scale = torch.tensor([2 / width, 2 / height], device=x.device).view(
-            2, 1, 1
-        )  # from pixels to the grid's
+        # From pixels to the units of the grid.
+        scale = torch.tensor([2 / width, 2 / height], device=x.device).view(2, 1, 1)
         amount = (scale * self.alpha * column(strength, x)).expand(len(x), 2, 1, 1)
         across, down = pixels(width, x), pixels(height, x)
         start = torch.stack(torch.meshgrid(across, down, indexing="xy")) * scale

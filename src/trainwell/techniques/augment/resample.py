@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # characters.
 Fill = Literal["edge", "zero"]
 
-# Bytes of pictures worked on at once: they stay in a core's cache. Only a batch that does not is
-# cut, since each piece costs some tens of microseconds.
-BLOCK = 1 << 20
+# Bytes of values worked on at once, so that they stay in a core's cache. Only a batch that is
+# larger than WHOLE is cut, since each piece costs some tens of microseconds.
+BLOCK = 2 << 20
 WHOLE = 4 << 20
 
 
@@ -42,9 +42,11 @@ def random_bits(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return bits.view(torch.int16)[:count].view(shape)
 
 
-def values(x: Tensor) -> Tensor:
-    """Pictures of bytes as float32 in [0, 1], divided as the network's inputs are; or as given."""
-    return x if x.is_floating_point() else x.float().div_(255.0)
+def values(x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Bytes as float32 in [0, 1], divided as a network's inputs are, in `out`; or just x."""
+    import torch
+
+    return x if x.is_floating_point() else torch.div(x, 255.0, out=out)
 
 
 def blocks(x: Tensor) -> list[slice]:
@@ -59,21 +61,16 @@ def blocks(x: Tensor) -> list[slice]:
 
 
 def by_blocks(x: Tensor, change: Callable[[Tensor, slice, Tensor], object]) -> Tensor:
-    """A new batch that change(pictures, rows, out) writes, block by block, each in the cache.
+    """A new batch that change(x[rows], rows, out) writes, block by block, each in the cache.
 
-    Bytes become values there, too, so that those go to memory only once.
+    Bytes become values there, too: values(x[rows], out) is `out` or x[rows].
     """
     import torch
 
     changed = torch.empty_like(x, dtype=torch.float32)
     for rows in blocks(x):
-        change(values(x[rows]), rows, changed[rows])
+        change(x[rows], rows, changed[rows])
     return changed
-
-
-def is_zero(strength: float | Tensor) -> bool:
-    """Whether nothing is to change; False for strengths that differ between examples."""
-    return isinstance(strength, int | float) and strength == 0
 
 
 def resampled(
@@ -86,8 +83,8 @@ def resampled(
     import torch
     from torch.nn.functional import grid_sample
 
-    if is_zero(strength):
-        return values(x) if x.dtype == torch.uint8 else x.clone()
+    if isinstance(strength, int | float) and strength == 0:
+        return x.clone() if x.is_floating_point() else values(x)
     padding = "border" if fill == "edge" else "zeros"
 
     def read(old: Tensor, rows: slice) -> Tensor:
@@ -99,11 +96,13 @@ def resampled(
 
     if len(blocks(x)) == 1:
         return read(values(x), slice(None))
-    # Reads here and there are slow outside of the cache; a copy brings a block of floats into it.
-    return by_blocks(
-        x,
-        lambda old, rows, out: out.copy_(read(old.clone() if x.dtype == old.dtype else old, rows)),
-    )
+
+    def write(old: Tensor, rows: slice, out: Tensor) -> None:
+        # Reads here and there are slow outside of the cache; a copy brings each block into it.
+        copied = old.clone() if old.is_floating_point() else values(old)
+        out.copy_(read(copied, rows))
+
+    return by_blocks(x, write)
 
 
 def moved(
