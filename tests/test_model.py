@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from collections.abc import Callable
@@ -14,16 +15,17 @@ import torch
 
 from helpers.data import clips, fold_inputs, pictures, table
 from trainwell import model as models
-from trainwell.data.dataset import Dataset
+from trainwell.data.dataset import Column, Dataset, TableSchema
 from trainwell.engine.members import Examples, Member
 from trainwell.engine.population import Population
 from trainwell.engine.train import train
 from trainwell.errors import UserError
 from trainwell.files import write_whole
 from trainwell.model import Model, assemble, load, save
+from trainwell.prediction import predict
 from trainwell.recipe import Recipe
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.mlp import Mlp
+from trainwell.techniques.inputs import category_blocks
+from trainwell.techniques.models import AudioCnn, Cnn, Custom, Mlp, ResNet
 from trainwell.techniques.preprocess import LogMel, Standardize
 
 TABLE = Recipe(model=Mlp(hidden=(8,)), lr=5e-3, epochs=1, batch_size=16)
@@ -57,10 +59,34 @@ def made(data: Dataset, recipe: Recipe) -> Model:
     return assemble(data.schema, data.classes, inputs.layers, people.trained)
 
 
+def mixed_table() -> Dataset:
+    """Two columns of numbers and two of words, some of whose levels some folds hardly see."""
+    rng = np.random.default_rng(3)
+    y = np.arange(120) % 3
+    codes = np.stack([(y + rng.integers(0, 2, 120)) % 4, rng.integers(0, 3, 120)], axis=1)
+    codes[:3, 1], codes[3:5, 1] = 3, 4  # frequent enough in one fold, in the other not
+    x = np.concatenate([rng.normal(size=(120, 2)), codes], axis=1).astype(np.float32)
+    x[5:9, 3] = np.nan
+    columns = (
+        Column("a", "number"),
+        Column("b", "number"),
+        Column("c", "category", tuple("wxyz")),
+        Column("d", "category", tuple("klmno")),
+    )
+    names = tuple(f"row {i}" for i in range(120))
+    return Dataset("mixed", TableSchema(columns, "y"), x, y.astype(np.int64), tuple("abc"), names)
+
+
 KINDS: dict[str, tuple[Callable[[], Dataset], Recipe]] = {
     "table": (table, TABLE),
     "images": (pictures, PICTURES),
     "audio": (clips, CLIPS),
+    "embedded": (
+        mixed_table,
+        dataclasses.replace(TABLE, model=Mlp(hidden=(8,), categories=3, numbers=2)),
+    ),
+    "residual": (pictures, dataclasses.replace(PICTURES, model=ResNet(channels=(4, 6)))),
+    "spectrogram": (clips, dataclasses.replace(CLIPS, model=AudioCnn(channels=(4, 6)))),
 }
 
 
@@ -273,3 +299,69 @@ def test_writing_leaves_no_halves(tmp_path: Path) -> None:
     write_whole(path, b"two")
     assert path.read_bytes() == b"two"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+# --- networks of one's own ---------------------------------------------------------------------
+
+OWN = """
+from pathlib import Path
+from torch import nn
+(Path(__file__).parent / "imported").touch()
+
+def net(shape, classes):
+    return nn.Sequential(nn.Linear(shape[0], 4), nn.BatchNorm1d(4), nn.Linear(4, classes))
+"""
+
+
+def test_code_that_a_model_names_runs_only_when_trusted(tmp_path: Path) -> None:
+    data, file, mark = table(), tmp_path / "own.py", tmp_path / "imported"
+    file.write_text(OWN, encoding="utf-8")
+    own = Custom(f"{file.as_posix()}:net")
+    model = made(data, dataclasses.replace(TABLE, model=own))
+    assert mark.exists()
+    save(model, tmp_path / "model")
+    mark.unlink()
+    file.write_text(OWN + "# changed, so that it would be read again", encoding="utf-8")
+    words = r"model\.json: the model runs code that is not in its files, \".*own\.py:net\"\. If you"
+    for refused in (lambda: load(tmp_path), lambda: predict(tmp_path, data.inputs)):
+        with pytest.raises(UserError, match=words):
+            refused()
+    assert not mark.exists()
+    again = load(tmp_path, trust=True)
+    assert mark.exists()
+    expected = model.probabilities(data.inputs)
+    np.testing.assert_array_equal(again.probabilities(data.inputs), expected)
+    found = predict(tmp_path, data.inputs, trust=True)
+    np.testing.assert_array_equal(found.probabilities, expected)
+    file.unlink()
+    with pytest.raises(UserError, match="there is no file"):
+        load(tmp_path, trust=True)
+
+
+def test_a_model_cannot_be_made_to_run_code(saved: Path) -> None:
+    """Whoever edits the card of another model gets no further."""
+    change(saved, lambda card: card["networks"][1]["recipe"].update(model="Custom('os:getcwd')"))
+    with pytest.raises(UserError, match=r'runs code that is not in its files, "os:getcwd"'):
+        load(saved)
+
+
+def test_blocks_of_categories_are_the_same_for_every_fold() -> None:
+    data = mixed_table()
+    model = made(data, KINDS["embedded"][1])
+    assert [category_blocks(fold) for fold in model.folds] == [((2, 6), (6, 11))] * 2
+    first = [fold[0] for fold in model.folds]
+    unseen = [int((f.positions == -1).sum()) for f in first]
+    assert unseen == [1 + 2] * 2  # what four levels have no place for, and what is too rare
+    recipe = dataclasses.replace(TABLE, preprocess=())
+    plain = fold_inputs(data, recipe, [np.arange(120)]).layers[0]
+    rows = torch.from_numpy(data.inputs)
+    for (start, stop), column in zip(category_blocks(plain), (2, 3), strict=True):
+        hot = plain(rows)[:, start:stop]
+        known = ~np.isnan(data.inputs[:, column]) & (data.inputs[:, column] != 4)  # too rare
+        assert np.array_equal(hot.sum(dim=1).numpy() == 1, known)
+    assert category_blocks(torch.nn.Sequential(first[0], torch.nn.Linear(11, 11))) == ()
+    assert category_blocks(model_of_pictures().folds[0]) == ()
+
+
+def model_of_pictures() -> Model:
+    return made(pictures(), PICTURES)

@@ -25,7 +25,7 @@ from trainwell.recipe import (
 )
 from trainwell.techniques.augment.tables import Jitter
 from trainwell.techniques.losses import CrossEntropy
-from trainwell.techniques.models.cnn import Cnn
+from trainwell.techniques.models import AudioCnn, Cnn, ResNet
 from trainwell.techniques.models.mlp import Linear, Mlp
 from trainwell.techniques.optim.first_order import Momentum
 from trainwell.techniques.preprocess import LogMel, Raw, Standardize
@@ -83,7 +83,7 @@ def test_all_mistakes_at_once() -> None:
     assert lr == "lr must be > 0, got -1.0"
     assert schedule.startswith('schedule: no "StepDecy". Did you mean "StepDecay"?')
     assert batch == "batch_size must be ≥ 2, got 1"
-    assert model == "model must be one of Linear, Mlp, Cnn, got 3"
+    assert model == "model must be one of Linear, Mlp, Cnn, ResNet, AudioCnn, Custom, got 3"
 
 
 def test_edit_takes_texts_and_values() -> None:
@@ -135,6 +135,29 @@ def test_settings() -> None:
             ["preprocess: LogMel needs sound, the data are table"],
         ),
         (OTHER, PICTURES, ["preprocess: LogMel needs sound, the data are images"]),
+        (Recipe(model=ResNet()), PICTURES, []),
+        (Recipe(model=ResNet(), preprocess=(LogMel(),)), CLIPS, []),
+        (Recipe(model=AudioCnn(), preprocess=(LogMel(),)), CLIPS, []),
+        (
+            Recipe(model=ResNet()),
+            TABLE,
+            ["model: ResNet needs pictures, the data are table; use Mlp or Linear"],
+        ),
+        (
+            Recipe(model=AudioCnn()),
+            PICTURES,
+            ["model: AudioCnn needs sound, the data are images; use Cnn or ResNet"],
+        ),
+        (
+            Recipe(model=AudioCnn()),
+            CLIPS,
+            [
+                (
+                    "model: AudioCnn needs LogMel() first in preprocess, the data are audio; "
+                    "use Mlp or Linear"
+                )
+            ],
+        ),
         (
             Recipe(model=Cnn()),
             TABLE,

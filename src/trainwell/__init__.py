@@ -54,9 +54,14 @@ if TYPE_CHECKING:
         ThresholdMove,
     )
     from trainwell.techniques.init import He, Lsuv, Orthogonal, SmallRandom, Uniform, Xavier, Zero
+    from trainwell.techniques.init_report import compare_inits
+    from trainwell.techniques.layer_report import layer_report
     from trainwell.techniques.losses import CrossEntropy, Hinge, MeanSquared
+    from trainwell.techniques.models.audio import AudioCnn
     from trainwell.techniques.models.cnn import Cnn
+    from trainwell.techniques.models.custom import Custom
     from trainwell.techniques.models.mlp import Linear, Mlp
+    from trainwell.techniques.models.resnet import ResNet
     from trainwell.techniques.optim.first_order import (
         AdaDelta,
         Adagrad,
@@ -168,16 +173,21 @@ _MODULES = {
         "Xavier",
         "Zero",
     ),
+    "trainwell.techniques.init_report": ("compare_inits",),
+    "trainwell.techniques.layer_report": ("layer_report",),
     "trainwell.techniques.losses": (
         "CrossEntropy",
         "Hinge",
         "MeanSquared",
     ),
+    "trainwell.techniques.models.audio": ("AudioCnn",),
     "trainwell.techniques.models.cnn": ("Cnn",),
+    "trainwell.techniques.models.custom": ("Custom",),
     "trainwell.techniques.models.mlp": (
         "Linear",
         "Mlp",
     ),
+    "trainwell.techniques.models.resnet": ("ResNet",),
     "trainwell.techniques.optim.first_order": (
         "AdaDelta",
         "Adagrad",
@@ -239,6 +249,7 @@ __all__ = [
     "AdamW",
     "AddNoise",
     "Affine",
+    "AudioCnn",
     "BrightnessContrast",
     "Center",
     "ClassWeights",
@@ -247,6 +258,7 @@ __all__ = [
     "Cosine",
     "Crop",
     "CrossEntropy",
+    "Custom",
     "CutMix",
     "DataError",
     "Dropout",
@@ -290,6 +302,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "ReduceOnPlateau",
+    "ResNet",
     "RmsProp",
     "Robust",
     "Rotate",
@@ -313,7 +326,9 @@ __all__ = [
     "Whiten",
     "Xavier",
     "Zero",
+    "compare_inits",
     "fit",
+    "layer_report",
     "load",
     "pitch_shift",
     "predict",

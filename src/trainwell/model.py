@@ -1,7 +1,8 @@
 """A trained model: networks with their pre-processing inside, from raw inputs to probabilities.
 
 On disk it is a folder with `model.json` (what it is) and `weights.safetensors` (its numbers). No
-pickle: loading a model that somebody sent cannot run code.
+pickle: loading a model that somebody sent cannot run code, unless one asks for a network whose code
+lies elsewhere (Custom) to be trusted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from trainwell.errors import RecipeError, UserError
 from trainwell.files import write_whole
 from trainwell.recipe import Recipe, edit, fields_as_text
 from trainwell.techniques.balance import LogitAdjust, ThresholdMove
-from trainwell.techniques.inputs import describe, rebuild
+from trainwell.techniques.inputs import category_blocks, describe, rebuild
+from trainwell.techniques.models import Custom
 
 FORMAT = 1
 CHUNK = 512  # examples predicted at once
@@ -39,7 +41,7 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError,
 class Part:
     """One network of the model, the fold whose pre-processing it uses, and its seed."""
 
-    network: nn.Sequential
+    network: nn.Module
     fold: int
     seed: int
     recipe: Recipe
@@ -125,7 +127,8 @@ def assemble(
     shape = _shape_after(folds[0], schema)
     parts = []
     for t in trained:
-        network = _network(t.member.recipe, shape, len(classes))
+        blocks = category_blocks(folds[t.member.fold])
+        network = _network(t.member.recipe, shape, len(classes), blocks)
         parameters, statistics = layout(network)
         state = dict(named_rows(t.theta, parameters)) | dict(named_rows(t.buffers, statistics))
         network.load_state_dict(state, strict=False)  # counters of batches are not kept
@@ -196,9 +199,10 @@ def save(model: Model, folder: Path) -> None:
     write_whole(folder / "model.json", text)
 
 
-def load(path: Path) -> Model:
+def load(path: Path, trust: bool = False) -> Model:
     """Read a model from its folder, or from the run folder around it.
 
+    trust: whether code that the model names may run, which networks of one's own (Custom) need.
     Raises UserError with the file and what is wrong with it.
     """
     from safetensors import SafetensorError, safe_open
@@ -218,7 +222,13 @@ def load(path: Path) -> Model:
         with safe_open(folder / "weights.safetensors", framework="pt") as file:
             written_with = (file.metadata() or {}).get("card")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = _from_card(card, schema, tensors)
+        recipes = [edit(Recipe(), entry["recipe"], "model.json") for entry in card["networks"]]
+        named = [r.model.factory for r in recipes if isinstance(r.model, Custom)]
+        if named and not trust:
+            problem = f'the model runs code that is not in its files, "{named[0]}"'
+            todo = "If you trust that code, say so: trainwell.predict(..., trust=True)."
+            raise UserError(str(where), problem, todo)
+        model = _from_card(card, schema, recipes, tensors)
         if written_with != hashlib.sha256(text).hexdigest():
             raise ValueError("model.json is not the one that was written with the weights")
         return model
@@ -231,7 +241,9 @@ def load(path: Path) -> Model:
         raise UserError(str(folder), problem, "Copy it again, or train again.") from None
 
 
-def _from_card(card: dict[str, Any], schema: Schema, tensors: dict[str, Tensor]) -> Model:
+def _from_card(
+    card: dict[str, Any], schema: Schema, recipes: Sequence[Recipe], tensors: dict[str, Tensor]
+) -> Model:
     folds = []
     for f, layers in enumerate(card["folds"]):
         built = [
@@ -243,9 +255,9 @@ def _from_card(card: dict[str, Any], schema: Schema, tensors: dict[str, Tensor])
     parts = []
     if not card["networks"] or any(e["fold"] not in range(len(folds)) for e in card["networks"]):
         raise ValueError("no networks, or one of a fold that is not there")
-    for m, entry in enumerate(card["networks"]):
-        recipe = edit(Recipe(), entry["recipe"], "model.json")
-        network = _network(recipe, shape, len(card["classes"]))
+    for m, (entry, recipe) in enumerate(zip(card["networks"], recipes, strict=True)):
+        blocks = category_blocks(folds[entry["fold"]])
+        network = _network(recipe, shape, len(card["classes"]), blocks)
         network.load_state_dict(_under(tensors, f"network{m}."))
         offsets = tensors.get(f"offsets{m}")
         parts.append(Part(network, entry["fold"], entry["seed"], recipe, offsets))
@@ -263,6 +275,10 @@ def _shape_after(fold: nn.Sequential, schema: Schema) -> tuple[int, ...]:
         return tuple(fold(torch.zeros((1, *schema.shape), dtype=dtype)).shape[1:])
 
 
-def _network(recipe: Recipe, shape: tuple[int, ...], classes: int) -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn and then replaced
-        return recipe.model.build(shape, classes, recipe.dropout).eval()
+def _network(
+    recipe: Recipe, shape: tuple[int, ...], classes: int, blocks: tuple[tuple[int, int], ...]
+) -> nn.Module:
+    """The network as the engine builds it; its initial weights are then replaced."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what is not trained was drawn so, too
+        return recipe.model.build(shape, classes, recipe.dropout, blocks).eval()

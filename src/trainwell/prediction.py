@@ -56,12 +56,13 @@ class Predictions:
         return text.getvalue()
 
 
-def predict(model: Model | str | Path, source: Any) -> Predictions:
+def predict(model: Model | str | Path, source: Any, trust: bool = False) -> Predictions:
     """Predict a file, a folder, a DataFrame or an array with a model or the run that holds it.
 
-    Raises UserError where the input does not fit what the model was trained on.
+    trust: whether code that a saved model names may run (networks of one's own, Custom). Raises
+    UserError where the input does not fit what the model was trained on.
     """
-    chosen = model if isinstance(model, Model) else load(Path(model))
+    chosen = model if isinstance(model, Model) else load(Path(model), trust)
     new = read_like(source, chosen.schema, chosen.classes)
     probabilities = chosen.probabilities(new.inputs)
     return Predictions(chosen.classes, new.names, probabilities, new.labels, new.skipped, new.notes)

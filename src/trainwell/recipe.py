@@ -26,8 +26,7 @@ from trainwell.techniques.augment.mixing import CutMix, MixUp
 from trainwell.techniques.balance import Balance, Focal, Smote
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.mlp import Linear, Mlp
+from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, Model, ResNet
 from trainwell.techniques.optim.first_order import Adam, Momentum
 from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
@@ -42,8 +41,7 @@ from trainwell.techniques.regularize import (
 )
 from trainwell.techniques.schedules import Cosine, Schedule
 from trainwell.techniques.shuffle import Shuffle
-
-Model = Linear | Mlp | Cnn
+from trainwell.techniques.whitening import Pca, Whiten
 
 
 @dataclass(frozen=True)
@@ -203,10 +201,7 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
     """Raise RecipeError, with every mistake, where the recipe cannot work on data of this kind."""
     mistakes = _preprocess_mistakes(recipe, schema) + _augment_mistakes(recipe, schema)
     mistakes += _loss_mistakes(recipe)
-    pictures = isinstance(schema, ImageSchema) or _spectrogram(recipe)
-    if isinstance(recipe.model, Cnn) and not pictures:
-        need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"
-        mistakes.append(f"model: Cnn needs {need}, the data are {schema.kind}; use Mlp or Linear")
+    mistakes += _model_mistakes(recipe, schema)
     if isinstance(recipe.balance, Smote) and not isinstance(schema, TableSchema):
         mistakes.append(f"balance: Smote needs a table, the data are {schema.kind}; use Oversample")
     mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
@@ -245,6 +240,28 @@ def _augment_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
             mistakes.append("augment: CutMix needs pictures or spectrograms; use MixUp")
     if sum(isinstance(a, MixUp | CutMix) for a in recipe.augment) > 1:
         mistakes.append("augment: one of MixUp and CutMix, not both")
+    return mistakes
+
+
+def _model_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
+    name, sound = type(recipe.model).__name__, isinstance(schema, AudioSchema)
+    pictures, todo = isinstance(schema, ImageSchema) or _spectrogram(recipe), "use Mlp or Linear"
+    mistakes = []
+    if isinstance(recipe.model, Cnn | ResNet) and not pictures:
+        need = "LogMel() first in preprocess" if sound else "pictures"
+        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
+    if isinstance(recipe.model, AudioCnn) and not _spectrogram(recipe):
+        need = "LogMel() first in preprocess" if sound else "sound"
+        todo = "use Cnn or ResNet" if pictures else todo
+        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
+    flat = [
+        p
+        for p in recipe.preprocess
+        if isinstance(p, Pca) or (isinstance(p, Whiten) and p.kind == "pca")
+    ]
+    if isinstance(recipe.model, Cnn | ResNet | AudioCnn) and flat:
+        flattens = f"{type(flat[0]).__name__} in preprocess flattens them"
+        mistakes.append(f"model: {name} needs pictures, but {flattens}; use Whiten(kind='zca')")
     return mistakes
 
 

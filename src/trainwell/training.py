@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from trainwell.budget import (
     TRAINING_SHARE,
@@ -41,8 +42,17 @@ from trainwell.errors import Interrupted, UserError
 from trainwell.files import cache_dir
 from trainwell.model import Model
 from trainwell.progress import Progress
-from trainwell.recipe import Cnn, Recipe, check_against, edit, load_recipe, starting_recipe
+from trainwell.recipe import (
+    Linear,
+    Mlp,
+    Recipe,
+    check_against,
+    edit,
+    load_recipe,
+    starting_recipe,
+)
 from trainwell.seeding import stream_seed
+from trainwell.techniques.inputs import category_blocks
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import Dropout, InputDropout
 from trainwell.techniques.scaling import match_widths
@@ -183,9 +193,10 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
     layers = fit_preprocess(recipe, data.schema, data.inputs, some, rows)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         shape = tuple(layers(take(data.inputs, slice(1))).shape[1:])
-        network = recipe.model.build(shape, len(data.classes), 0.0)
+        blocks = category_blocks(layers)
+        network = recipe.model.build(shape, len(data.classes), 0.0, blocks)
     work = operations(network, shape)
-    convolves = isinstance(recipe.model, Cnn)
+    convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     # Who asks for workers gets one thread in each, here too: the same bits for every number.
     threads = 1 if options.jobs else threads_for(network, recipe.batch_size, shape)
     torch.set_num_threads(threads)
@@ -240,7 +251,7 @@ def _for_full_batches(recipe: Recipe, start: Recipe) -> Recipe:
 
 def search_rate(work: Work) -> Ladder:
     """The ladder, on short trials: at most three folds (one for slow networks), fewer rows."""
-    slow = isinstance(work.recipe.model, Cnn) or len(work.split.development) > 5_000
+    slow = not isinstance(work.recipe.model, Linear | Mlp) or len(work.split.development) > 5_000
     epochs = max(4, math.ceil(work.recipe.epochs / (4 if slow else 3)))
     recipe = dataclasses.replace(work.recipe, epochs=min(epochs, work.recipe.epochs))
     seed = stream_seed(work.options.seed, "ladder")

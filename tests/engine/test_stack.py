@@ -27,9 +27,8 @@ from trainwell.engine.stack import (
 from trainwell.engine.train import train
 from trainwell.engine.vmapped import Vmapped
 from trainwell.recipe import Recipe
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.layers import Activation
-from trainwell.techniques.models.mlp import Linear, Mlp
+from trainwell.techniques.models import AudioCnn, Cnn, Custom, Linear, Mlp, ResNet
+from trainwell.techniques.models.layers import Activation, Norm
 from trainwell.techniques.optim.first_order import Adam
 from trainwell.techniques.preprocess import LogMel, Standardize
 from trainwell.techniques.regularize import L2, Dropout
@@ -47,15 +46,27 @@ CASES: list[tuple[Any, tuple[int, ...]]] = [
     (Cnn(channels=(3, 4), depth=1, norm="none", activation="tanh"), (3, 9, 5)),
     (Cnn(channels=(3, 4, 5), depth=1, activation="gelu"), (2, 12, 12)),
     (Cnn(channels=(3, 4), depth=1), (10, 13)),
+    *[(Mlp(hidden=(6, 5), norm=n), (7,)) for n in get_args(Norm)],
+    *[(Cnn(channels=(3, 4), depth=2, norm=n), (2, 8, 8)) for n in get_args(Norm)],
+    (AudioCnn(channels=(3, 4)), (10, 13)),
+    (Mlp(hidden=(5,), categories=3), (7,)),
+    (Mlp(hidden=(5,), numbers=2), (7,)),
+    (Mlp(hidden=(5,), categories=3, numbers=2), (7,)),
+    (Custom(), (7,)),
 ]
+NESTED: list[tuple[Any, tuple[int, ...]]] = [  # by vmap or alone only
+    (ResNet(channels=(3, 4)), (2, 8, 8)),
+    (ResNet(channels=(3,), blocks=2, activation="elu", zero_init=True), (10, 13)),
+]
+BLOCKS = ((3, 5), (5, 7))  # of the last columns of seven, where the model asks
 
 
-def plain_networks(model: Any, shape: tuple[int, ...], count: int) -> list[nn.Sequential]:
+def plain_networks(model: Any, shape: tuple[int, ...], count: int) -> list[nn.Module]:
     """Networks with every number drawn, also those of batch norm, in float64."""
     networks = []
     generator = torch.Generator().manual_seed(5)
     for _ in range(count):
-        network = model.build(shape, 3, dropout=0.0).double()
+        network = model.build(shape, 3, 0.0, BLOCKS).double()
         with torch.no_grad():
             for value in network.parameters():
                 value.copy_(torch.randn(value.shape, generator=generator) * 0.5)
@@ -76,7 +87,7 @@ class Made:
     network: Stack | Vmapped | Alone
 
 
-def made(networks: Sequence[nn.Sequential], kind: Kind) -> Made:
+def made(networks: Sequence[nn.Module], kind: Kind) -> Made:
     parameters, statistics = layout(networks[0])
     theta = torch.stack([rows_of(n, parameters) for n in networks]).clone()
     buffers = torch.stack([rows_of(n, statistics) for n in networks]).double().clone()
@@ -94,11 +105,13 @@ def inputs(members: int, shape: tuple[int, ...], seed: int, batch: int = 9) -> T
 @pytest.mark.parametrize(
     ("kind", "members"), [(Stack, 1), (Stack, 3), (Vmapped, 1), (Vmapped, 3), (Alone, 1)]
 )
-@pytest.mark.parametrize(("model", "shape"), CASES)
+@pytest.mark.parametrize(("model", "shape"), CASES + NESTED)
 def test_forward_gradient_and_running_statistics(
     model: Any, shape: tuple[int, ...], members: int, kind: Kind
 ) -> None:
     networks = plain_networks(model, shape, members)
+    if kind is Stack and not can_stack(networks[0]):
+        return
     found = made(networks, kind)
     stack, grad, buffers = found.network, found.grad, found.buffers
     labels = torch.arange(9) % 3
@@ -130,9 +143,83 @@ def test_forward_gradient_and_running_statistics(
 
 
 def test_every_case_can_be_stacked() -> None:
-    assert all(can_stack(model.build(shape, 3, 0.1)) for model, shape in CASES)
-    assert not can_stack(nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)))
-    assert not can_stack(nn.Linear(2, 2))
+    assert all(can_stack(model.build(shape, 3, 0.1, BLOCKS)) for model, shape in CASES)
+    assert not any(can_stack(model.build(shape, 3, 0.1)) for model, shape in NESTED)
+
+
+class Doubled(nn.Linear):
+    """A subclass that computes something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Backward(nn.Sequential):
+    """A sequence that is run in another order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in reversed(self):
+            x = layer(x)
+        return x
+
+
+def hooked() -> nn.Module:
+    layer = nn.Linear(2, 2)
+    layer.register_forward_hook(lambda module, given, output: output + 1)
+    return layer
+
+
+def frozen() -> nn.Module:
+    return nn.Linear(2, 2).requires_grad_(False)
+
+
+def twice() -> nn.Sequential:
+    layer = nn.Linear(2, 2)
+    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer)
+
+
+def tied() -> nn.Sequential:
+    one, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    other.weight = one.weight
+    return nn.Sequential(nn.Flatten(), one, other)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Linear(2, 2),
+        nn.Sequential(nn.Linear(2, 2)),  # for (B, T, 2), perhaps
+        Backward(nn.Flatten(), nn.Linear(2, 2)),
+        nn.Sequential(nn.Flatten(), Doubled(2, 2)),
+        nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(2, 2))),
+        nn.Sequential(nn.Flatten(), hooked()),
+        nn.Sequential(nn.Flatten(), frozen()),
+        nn.Sequential(nn.Flatten(), nn.Linear(2, 2), nn.LSTM(2, 2)),
+        nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
+        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2, affine=False)),
+        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(2, momentum=None)),
+        nn.Sequential(nn.Flatten(), nn.LayerNorm((2, 1))),
+        nn.Sequential(nn.Flatten(), nn.LayerNorm(2, bias=False)),
+        nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 2)),  # pictures, not maps
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout(), nn.Flatten(), nn.Linear(2, 2)),
+        nn.Sequential(nn.Conv2d(2, 2, 3, groups=2), nn.Flatten(), nn.Linear(2, 2)),
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)),
+        nn.Sequential(nn.Flatten(2), nn.Flatten(), nn.Linear(2, 2)),
+        twice(),
+        tied(),
+    ],
+)
+def test_what_cannot_be_stacked(network: nn.Module) -> None:
+    assert not can_stack(network)
+
+
+def test_vectors_need_no_flattening() -> None:
+    network = nn.Sequential(nn.Linear(4, 5), nn.Flatten(), nn.ReLU(), nn.Flatten(), nn.Linear(5, 2))
+    assert can_stack(network, (4,))
+    assert not can_stack(network)
+    found = made([network.double()], Stack)
+    x = inputs(1, (4,), 0)
+    torch.testing.assert_close(found.network.forward(x, True)[0], network(x[0]))
 
 
 def test_layout_covers_every_number_once() -> None:

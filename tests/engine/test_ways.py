@@ -34,8 +34,7 @@ from trainwell.techniques.balance import (
     Smote,
 )
 from trainwell.techniques.init import He, SmallRandom, Xavier
-from trainwell.techniques.models.cnn import Cnn
-from trainwell.techniques.models.mlp import Mlp
+from trainwell.techniques.models import AudioCnn, Cnn, Mlp, ResNet
 from trainwell.techniques.optim.first_order import Adam, Momentum
 from trainwell.techniques.optim.rules import ClosureRule, Optimizer
 from trainwell.techniques.preprocess import Standardize
@@ -49,7 +48,12 @@ BASE_OF = {
     "table": BASE,
     "images": dataclasses.replace(BASE, preprocess=(Standardize(per="channel"),)),
 }
-SMALL: dict[type, Any] = {Mlp: Mlp(hidden=(12, 8)), Cnn: Cnn(channels=(4, 6), depth=1)}
+SMALL: dict[type, Any] = {
+    Mlp: Mlp(hidden=(12, 8)),
+    Cnn: Cnn(channels=(4, 6), depth=1),
+    ResNet: ResNet(channels=(4, 6)),
+    AudioCnn: AudioCnn(channels=(4, 6)),
+}
 
 
 # Three networks that are no plain sequence of known layers.
@@ -93,7 +97,9 @@ class Own:
 
     kind: str = "residual"
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Module:
+    def build(
+        self, shape: tuple[int, ...], classes: int, dropout: float, blocks: object = ()
+    ) -> nn.Module:
         inputs = torch.Size(shape).numel()
         return (
             Residual(inputs, classes, dropout)
@@ -192,7 +198,7 @@ EVERYTHING: dict[str, list[Any]] = {
 @pytest.mark.parametrize("model", choices(Model), ids=lambda c: c.__name__)
 def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     """Members that differ in everything at once."""
-    convolves = model is Cnn
+    convolves = model in (Cnn, ResNet, AudioCnn)
     data = digits() if convolves else table(rows=220)
     base = dataclasses.replace(
         BASE,
@@ -202,7 +208,7 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     )
     members = few(data, varied(base, **EVERYTHING))
     assert plan(members) == [[0, 1, 2]]
-    looped, history, _ = trained(members, data, LOOPED)
+    looped, history, plain = trained(members, data, LOOPED)
     if rule in choices(ClosureRule):  # they train one by one, also among others
         for k, member in enumerate(members):
             (alone,), _, people = trained([member], data, None)
@@ -212,7 +218,8 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
         with pytest.raises(ValueError, match="one by one"):
             trained(members, data, STACKED)
         return
-    for way in (STACKED, VMAPPED):
+    assert can_stack(plain.network) == (model is not ResNet)
+    for way in (VMAPPED,) if model is ResNet else (STACKED, VMAPPED):
         found, scores, people = trained(members, data, way)
         same(found, looped)
         assert [(s.member, s.epoch, s.lr) for s in scores] == [

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
 
 from trainwell.engine.distributed import Cut
 from trainwell.engine.jointnorm import JointNorm
-from trainwell.engine.stack import ELEMENTWISE, DropoutMasks, can_stack, layout, view
+from trainwell.engine.stack import ELEMENTWISE, DropoutMasks, can_stack, exchanged, layout, view
 from trainwell.seeding import stream_seed
 
 
@@ -46,21 +45,28 @@ class Alone:
         self.draws = not can_stack(network)
         self.network = copy.deepcopy(network).to(theta.device)
         self.masks: list[DropoutMasks] = []
-        for name, module in list(self.network.named_modules()):
-            if isinstance(module, _DropoutNd):
+
+        def other(name: str, module: nn.Module) -> nn.Module | None:
+            if isinstance(module, nn.Dropout):
                 self.masks.append(DropoutMasks(name, [dropout[0] or module.p], theta.device, cut))
-                self.network = _replaced(self.network, name, _StreamDropout(self.masks[-1]))
-            elif isinstance(module, _BatchNorm):
+                return _StreamDropout(self.masks[-1])
+            if isinstance(module, _BatchNorm):
                 module.num_batches_tracked = None  # it counts for nobody
-                if cut is not None:
-                    self.network = _replaced(self.network, name, JointNorm(module, cut))
+                return None if cut is None else JointNorm(module, cut)
+            return None
+
+        self.network = exchanged(self.network, other)
+        places = _places(self.network)
+        self.leaves = []
         for slot in parameters:
-            owner, last = _owner(self.network, slot.name)
-            owner._parameters[last] = nn.Parameter(view(theta, slot)[0].detach())
+            leaf = nn.Parameter(view(theta, slot)[0].detach())
+            for owner, last in places[slot.name]:
+                # Not into its dictionary: recurrent layers have a second list of their weights.
+                setattr(owner, last, leaf)
+            self.leaves.append(leaf)
         for slot in statistics:
-            owner, last = _owner(self.network, slot.name)
-            owner._buffers[last] = view(buffers, slot)[0]
-        self.leaves = [self.network.get_parameter(slot.name) for slot in parameters]
+            for owner, last in places[slot.name]:
+                owner._buffers[last] = view(buffers, slot)[0]
         self.grads = [view(grad, slot)[0] for slot in parameters]
         self.parameters = parameters[-1].stop if parameters else 0  # numbers, without padding
         self.slots = parameters
@@ -119,7 +125,8 @@ class Alone:
 
         def noting(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
             def note(layer: nn.Module, given: Any, output: Tensor) -> None:
-                found.append((name, layer, output.T[None] if output.ndim == 2 else output))
+                maps = output.ndim == 4
+                found.append((name, layer, output if maps else output.flatten(1).T[None]))
 
             return note
 
@@ -154,16 +161,14 @@ class _StreamDropout(nn.Module):
         return x * mask[0].movedim(-1, 0)
 
 
-def _owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The module that holds this parameter or buffer, and its name there."""
-    path, _, last = name.rpartition(".")
-    return network.get_submodule(path), last
-
-
-def _replaced(network: nn.Module, name: str, module: nn.Module) -> nn.Module:
-    """The network with one of its modules replaced, in place; the new one when it is all of it."""
-    if not name:
-        return module
-    owner, last = _owner(network, name)
-    setattr(owner, last, module)
-    return network
+def _places(network: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
+    """Every place of a parameter or buffer, by any of its names: a tied one has several."""
+    places: dict[int, list[tuple[nn.Module, str]]] = {}
+    found: dict[str, list[tuple[nn.Module, str]]] = {}
+    for path, module in network.named_modules(remove_duplicate=False):
+        for last, value in (*module._parameters.items(), *module._buffers.items()):
+            if value is not None:
+                here = places.setdefault(id(value), [])
+                here.append((module, last))
+                found[f"{path}.{last}" if path else last] = here
+    return found

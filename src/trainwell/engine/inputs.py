@@ -21,7 +21,7 @@ from trainwell.data.bulk import chunk_rows, each_column, release
 from trainwell.data.dataset import AudioSchema, ImageSchema, IntArray, Schema
 from trainwell.memory import available_memory
 from trainwell.recipe import Recipe
-from trainwell.techniques.inputs import Bytes, LogMelLayer, Pcm, TableEncoder
+from trainwell.techniques.inputs import Bytes, LogMelLayer, Pcm, TableEncoder, category_blocks
 from trainwell.techniques.preprocess import LogMel
 
 MOST_LEVELS = 200  # of a category; rarer ones are treated like missing ones
@@ -129,6 +129,7 @@ class FoldInputs:
         augmented: pictures or clips will be asked for with changes before their pre-processing.
         """
         self.layers = list(folds)  # the whole pre-processing of each fold, for the saved model
+        self.blocks = category_blocks(folds[0])  # of the columns that networks see
         self.examples, self.device = len(inputs), device
         self.raw = inputs
         self.signals = inputs if augmented else inputs[:0]

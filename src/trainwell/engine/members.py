@@ -97,13 +97,23 @@ class Trained:
 def initial_row(
     member: Member, network: nn.Module, slots: Sequence[Slot], examples: Examples
 ) -> Tensor:
-    """A member's initial parameters, a padded row, from its own stream, one stream per layer."""
+    """A member's initial parameters, a padded row, from its own stream, one stream per layer.
+
+    Modules with a method `initial_values(generator)` say themselves how theirs begin, by name.
+    """
     row = rows_of(network, slots)
+    own: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        if hasattr(module, "initial_values"):
+            values = module.initial_values(torch_stream(member.seed, "init", name))
+            own |= {f"{name}.{n}" if name else n: value for n, value in values.items()}
     for slot in slots:
         part = row[slot.start : slot.stop].view(slot.shape)
-        if slot.decays:
+        if slot.name in own:
+            part.copy_(own[slot.name])
+        elif slot.decays:
             member.recipe.init(part, torch_stream(member.seed, "init", slot.name))
-        elif slot.name.endswith("bias"):
+        elif "bias" in slot.name.rpartition(".")[2]:  # also bias_ih_l0 of recurrent layers
             part.zero_()
     if isinstance(member.recipe.init, Lsuv):
         _fit_row(row, member.recipe.init, member, network, slots, examples)

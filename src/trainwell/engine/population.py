@@ -52,7 +52,7 @@ def build(member: Member, examples: Examples) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network: nn.Module = recipe.model.build(
-            examples.inputs.shape, examples.classes, recipe.dropout
+            examples.inputs.shape, examples.classes, recipe.dropout, examples.inputs.blocks
         )
     return network
 
@@ -70,7 +70,7 @@ def default_execution(
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     if len(members) == 1 or (convolves and examples.device.type == "cpu"):
         return Execution("looped", 1)
-    if can_stack(network):
+    if can_stack(network, examples.inputs.shape):
         return Execution("stacked", len(members))
     if can_vmap(network, torch.zeros(examples.inputs.shape)):
         return Execution("vmapped", len(members))

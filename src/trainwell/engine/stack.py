@@ -17,20 +17,33 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from trainwell.engine import layers
 from trainwell.engine.distributed import Cut
-from trainwell.engine.jointnorm import joint_norm
 from trainwell.seeding import numpy_stream
+from trainwell.techniques.models.modules import TableEmbedding
 
-# Layers that treat each number or each map on its own and so need no stacking.
-ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Sigmoid, nn.Tanh, nn.Identity)
+# Layers that treat each number on its own and so need no stacking; probes look at their outputs.
+ELEMENTWISE = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.SiLU,
+    nn.SELU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Identity,
+)
+# The same of each map.
+MAPWISE = (nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 MASK_NUMBERS = 1 << 18  # numbers of one member's dropout mask drawn at once, at most
 ROW = 16  # numbers; rows of θ are padded to a multiple, so that no vector crosses two members
 
@@ -51,10 +64,14 @@ class Slot:
 def layout(network: nn.Module) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Slots of the parameters and of the running statistics, in the order of the modules.
 
-    Parameters of two or more dimensions are weights; biases and norm parameters have one.
+    Parameters of two or more dimensions are weights; biases and norm parameters have one. What
+    does not require a gradient, buffers that are not saved and those of whole numbers are no part
+    of it: they are the same for all members. A parameter that two modules share has one slot.
     """
-    floating = [(n, b) for n, b in network.named_buffers() if b.is_floating_point()]
-    return _slots(list(network.named_parameters())), _slots(floating)
+    saved = network.state_dict()
+    trained = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
+    buffers = [(n, b) for n, b in network.named_buffers() if b.is_floating_point() and n in saved]
+    return _slots(trained), _slots(buffers)
 
 
 def _slots(named: Sequence[tuple[str, Tensor]]) -> tuple[Slot, ...]:
@@ -70,27 +87,61 @@ def row_width(slots: Sequence[Slot]) -> int:
     return -(-(slots[-1].stop if slots else 0) // ROW) * ROW
 
 
-def can_stack(network: nn.Module) -> bool:
-    """Whether every layer has a stacked form."""
-    if not isinstance(network, nn.Sequential):
+def can_stack(network: nn.Module, shape: tuple[int, ...] = ()) -> bool:
+    """Whether every layer has a stacked form, one after another; shape: of an example, if known."""
+    if type(network) is not nn.Sequential or len(set(network)) < len(network):
         return False
-    maps = False
+    each = [list(layer.parameters()) for layer in network]
+    shared = sum(map(len, each)) > len(list(network.parameters()))
+    if shared or not all(p.requires_grad for some in each for p in some):
+        return False
+    form: str | None = "vectors" if len(shape) == 1 else "inputs"
     for layer in network:
-        maps = (maps or isinstance(layer, nn.Conv2d)) and not isinstance(layer, nn.Flatten)
-        if not _has_stacked_form(layer) or (maps and isinstance(layer, nn.Dropout)):
-            return False
-    return not maps
+        form = _form_behind(layer, form) if form else None
+    return form == "vectors"
 
 
-def _has_stacked_form(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-        return layer.affine and layer.track_running_stats and layer.momentum is not None
-    if isinstance(layer, nn.Conv2d):
-        return layer.groups == 1 and layer.padding_mode == "zeros"
-    if isinstance(layer, nn.Flatten):
-        return (layer.start_dim, layer.end_dim) == (1, -1)
-    shaping = (nn.Linear, nn.Dropout, nn.Unflatten, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
-    return isinstance(layer, (*shaping, *ELEMENTWISE))
+def _form_behind(layer: nn.Module, form: str) -> str | None:
+    """What a layer makes of "inputs" (in the form of the data), "vectors", a "picture" or "maps";
+    None where it has no stacked form for that. Subclasses may compute something else."""
+    kind = type(layer)
+    if layer._forward_hooks or layer._forward_pre_hooks or not _is_usual(layer):
+        return None
+    if kind in ELEMENTWISE:
+        return form
+    if kind is nn.Flatten:
+        return "vectors"
+    if kind is nn.Unflatten:
+        return "picture" if form == "inputs" else None
+    if kind is nn.Conv2d:
+        return "maps" if form != "vectors" else None
+    fitting = {
+        "vectors": (nn.Linear, nn.BatchNorm1d, nn.LayerNorm, nn.Dropout, TableEmbedding),
+        "maps": (nn.BatchNorm2d, nn.GroupNorm, *MAPWISE),
+    }
+    return form if kind in fitting.get(form, ()) else None
+
+
+def _is_usual(layer: nn.Module) -> bool:
+    """Whether a layer's options are those that the stacked form knows."""
+    match layer:
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return layer.affine and layer.track_running_stats and layer.momentum is not None
+        case nn.LayerNorm():
+            one = len(layer.normalized_shape) == 1
+            return one and layer.elementwise_affine and layer.bias is not None
+        case nn.GroupNorm():
+            return layer.affine
+        case nn.Conv2d():
+            return layer.groups == 1 and layer.padding_mode == "zeros"
+        case nn.Flatten():
+            return (layer.start_dim, layer.end_dim) == (1, -1)
+        case nn.Unflatten():  # a spectrogram becomes a picture
+            sizes = layer.unflattened_size
+            return layer.dim == 1 and len(sizes) == 2 and sizes[0] == 1
+        case nn.MaxPool2d():
+            return not layer.return_indices
+    return True
 
 
 class DropoutMasks:
@@ -186,23 +237,27 @@ class Stack:
         maps = False
         for index, layer in enumerate(network):
             maps |= isinstance(layer, nn.Conv2d)
+            own = [places[f"{index}.{n}"] for n, _ in layer.named_parameters()]
             match layer:
-                case nn.Linear() | nn.Conv2d() | nn.BatchNorm1d() | nn.BatchNorm2d():
-                    own = [places[f"{index}.{n}"] for n, _ in layer.named_parameters()]
+                case TableEmbedding():
+                    leaves = {n: self.leaves[i] for n, i in zip(_names(layer), own, strict=True)}
+                    self.layers.append(partial(layers.embedding, layer, leaves))
+                case nn.Module() if own:
                     self.layers.append(self._weighted(index, layer, own, statistics))
                 case nn.Dropout():
                     rates = [rate or layer.p for rate in dropout]
                     self.masks.append(DropoutMasks(str(index), rates, theta.device, cut))
-                    self.layers.append(partial(_dropout, self.masks[-1]))
+                    self.layers.append(partial(layers.dropout, self.masks[-1]))
                 case nn.Flatten():
-                    flat = partial(_flatten_maps, self.members) if maps else _flatten_inputs
-                    self.layers.append(flat)
+                    of_maps = partial(layers.flatten_maps, self.members)
+                    self.layers.append(of_maps if maps else layers.flatten_inputs)
+                    maps = False
                 case nn.Unflatten():  # (K, B, F, T) to (K, B, 1, F, T)
                     self.layers.append(lambda x, train: x.unsqueeze(2))
                 case nn.ReLU():
-                    self.layers.append(_relu)
+                    self.layers.append(layers.relu)
                 case _:
-                    self.layers.append(partial(_elementwise, layer))
+                    self.layers.append(partial(layers.elementwise, layer))
 
     def _weighted(
         self, index: int, layer: nn.Module, own: Sequence[int], statistics: Mapping[str, Tensor]
@@ -211,14 +266,20 @@ class Stack:
         weight, *rest = (self.leaves[i] for i in own)
         bias = rest[0] if rest else None
         if isinstance(layer, nn.Conv2d):
-            return partial(_convolution, weight, bias, layer)
+            return partial(layers.convolution, weight, bias, layer)
         if isinstance(layer, nn.Linear):
             into = [self.grads[i] for i in own]
-            return partial(_linear, weight, bias, into)
-        assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and bias is not None
+            return partial(layers.linear, weight, bias, into)
+        assert bias is not None
+        if isinstance(layer, nn.LayerNorm):
+            return partial(layers.layer_norm, weight, bias, layer.eps)
+        if isinstance(layer, nn.GroupNorm):
+            return partial(layers.group_norm, weight, bias, layer)
+        assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is not None
         mean, var = (statistics[f"{index}.running_{s}"] for s in ("mean", "var"))
-        kind = _norm_maps if isinstance(layer, nn.BatchNorm2d) else _norm_vectors
-        return partial(kind, weight, bias, mean, var, layer.momentum or 0.1, layer.eps, self.cut)
+        of_maps = isinstance(layer, nn.BatchNorm2d)
+        kind = layers.batch_norm_maps if of_maps else layers.batch_norm_vectors
+        return partial(kind, weight, bias, mean, var, layer.momentum, layer.eps, self.cut)
 
     def forward(self, x: Tensor, train: bool) -> Tensor:
         """Logits (K, B, C) of inputs (K, B, ...)."""
@@ -250,9 +311,32 @@ class Stack:
                 into.copy_(grad)
 
 
+def exchanged(network: nn.Module, other: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
+    """The network with modules exchanged, in place, for what `other` gives for name and module.
+
+    None leaves a module as it is. One that stands in several places is exchanged in all of them.
+    """
+    done: dict[int, nn.Module | None] = {}
+    places = list(network.named_modules(remove_duplicate=False))
+    for name, module in places:
+        if id(module) not in done:
+            done[id(module)] = other(name, module)
+        new = done[id(module)]
+        if new is not None and not name:
+            return new
+        if new is not None:
+            path, _, last = name.rpartition(".")
+            setattr(network.get_submodule(path), last, new)
+    return network
+
+
 def view(rows: Tensor, slot: Slot) -> Tensor:
     """The (K, *shape) view of one parameter in a (K, P) matrix."""
     return rows[:, slot.start : slot.stop].view(len(rows), *slot.shape)
+
+
+def _names(layer: nn.Module) -> list[str]:
+    return [name for name, _ in layer.named_parameters()]
 
 
 def rows_of(network: nn.Module, slots: Sequence[Slot]) -> Tensor:
@@ -269,119 +353,3 @@ def named_rows(row: Tensor, slots: Sequence[Slot]) -> Iterator[tuple[str, Tensor
     """Names and values of one member's row, as in the network's state_dict."""
     for slot in slots:
         yield slot.name, row[slot.start : slot.stop].view(slot.shape)
-
-
-class _Linear(torch.autograd.Function):
-    """W x + b for K members; the backward pass writes their gradients where they belong.
-
-    autograd's own rule would give the gradient of a transposed weight, to be transposed back and
-    then copied into its row.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *into: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(x.device.type):  # mixed precision: the products' own type
-            kind = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(kind), weight.to(kind)
-        ctx.save_for_backward(x, weight)
-        ctx.into = into
-        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias[:, :, None], weight, x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        ctx.into[0].copy_(torch.bmm(grad, x.transpose(1, 2)))
-        if len(ctx.into) > 1:
-            torch.sum(grad, dim=2, out=ctx.into[1])
-        below = torch.bmm(weight.transpose(1, 2), grad) if ctx.needs_input_grad[0] else None
-        return (below, *[None] * (2 + len(ctx.into)))
-
-
-def _linear(
-    weight: Tensor, bias: Tensor | None, into: Sequence[Tensor], x: Tensor, train: bool
-) -> Tensor:
-    y: Tensor = _Linear.apply(x, weight, bias, *into)  # type: ignore[no-untyped-call]
-    return y
-
-
-def _convolution(
-    weight: Tensor, bias: Tensor | None, layer: nn.Conv2d, x: Tensor, train: bool
-) -> Tensor:
-    members, outputs, inputs, *kernel = weight.shape
-    if x.ndim == 5:  # from (K, B, C, H, W), the form of the data
-        x = x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
-    # Pooling and small convolutions are 1.3 to 1.6 times faster with channels last on a CPU.
-    kernels = weight.reshape(members * outputs, inputs, *kernel)
-    kernels = kernels.contiguous(memory_format=torch.channels_last)
-    return functional.conv2d(
-        x,
-        kernels,
-        None if bias is None else bias.reshape(-1),
-        layer.stride,
-        layer.padding,
-        layer.dilation,
-        members,
-    )
-
-
-def _norm_maps(
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    momentum: float,
-    eps: float,
-    cut: Cut | None,
-    x: Tensor,
-    train: bool,
-) -> Tensor:
-    """Batch norm per channel: statistics over batch, height and width."""
-    if train and cut is not None:
-        return joint_norm(cut, x, mean, var, weight, bias, momentum, eps)
-    running = mean.reshape(-1), var.reshape(-1)  # copies when K > 1
-    y = functional.batch_norm(
-        x, *running, weight.reshape(-1), bias.reshape(-1), train, momentum, eps
-    )
-    if train and len(mean) > 1:
-        mean.copy_(running[0].view_as(mean))
-        var.copy_(running[1].view_as(var))
-    return y
-
-
-def _norm_vectors(
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    momentum: float,
-    eps: float,
-    cut: Cut | None,
-    x: Tensor,
-    train: bool,
-) -> Tensor:
-    """Batch norm per unit: (K, F, B) seen as one picture of K·F channels and B pixels."""
-    wide = x.reshape(1, -1, x.shape[2])
-    return _norm_maps(weight, bias, mean, var, momentum, eps, cut, wide, train).view_as(x)
-
-
-def _dropout(masks: DropoutMasks, x: Tensor, train: bool) -> Tensor:
-    return x * masks.next(x.shape) if train else x
-
-
-def _relu(x: Tensor, train: bool) -> Tensor:
-    return torch.relu(x)  # a module's call costs more than the operation where maps are small
-
-
-def _elementwise(layer: nn.Module, x: Tensor, train: bool) -> Tensor:
-    y: Tensor = layer(x)
-    return y
-
-
-def _flatten_maps(members: int, x: Tensor, train: bool) -> Tensor:
-    """(B, K·C, H, W) to (K, C·H·W, B)."""
-    return x.reshape(len(x), members, -1).permute(1, 2, 0)
-
-
-def _flatten_inputs(x: Tensor, train: bool) -> Tensor:
-    """(K, B, ...) to (K, D, B); vectors have that form already."""
-    return x if x.ndim == 3 else x.flatten(2).transpose(1, 2)

@@ -46,6 +46,12 @@ def threads_for(network: nn.Module, batch: int, shape: tuple[int, ...]) -> int:
     return cores()
 
 
+def describe_size(network: nn.Module, shape: tuple[int, ...]) -> tuple[int, float]:
+    """Numbers that are trained, and operations of one example of `shape` through the network."""
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return trained, operations(network, shape)
+
+
 def operations(network: nn.Module, shape: tuple[int, ...]) -> float:
     """Floating-point operations of one example of `shape` through a network, forward."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -6,6 +6,7 @@ All state lies in buffers: it is saved with the weights and never trained.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,9 +61,11 @@ class TableEncoder(nn.Module):
         categories: Tensor,
         positions: Tensor,
         width: int,
+        levels: Sequence[int] = (),
     ) -> None:
+        """levels: one-hot columns of each category, `width` together."""
         super().__init__()
-        self.width = width
+        self.width, self.levels = width, tuple(levels)
         self.register_buffer("numbers", numbers)
         self.register_buffer("medians", medians)
         self.register_buffer("indicated", indicated)
@@ -99,6 +102,7 @@ class TableEncoder(nn.Module):
             torch.tensor(categories, dtype=torch.long),
             positions,
             start,
+            [len(levels[j]) for j in categories],
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,6 +120,20 @@ class TableEncoder(nn.Module):
             hot = x.new_zeros(len(x), self.width + 1)  # the last column collects what is unseen
             parts.append(hot.scatter_(1, place % (self.width + 1), 1.0)[:, : self.width])
         return torch.cat(parts, dim=1)
+
+
+def category_blocks(layers: nn.Sequential) -> tuple[tuple[int, int], ...]:
+    """Where the one-hot columns of each category start and stop behind all of these layers.
+
+    () where there are no categories, or a layer mixes the columns.
+    """
+    first, *others = layers
+    in_place = all(isinstance(layer, Scale | nn.Identity) for layer in others)
+    if not isinstance(first, TableEncoder) or not in_place:
+        return ()
+    start = len(first.numbers) + len(first.indicated)
+    edges = list(itertools.accumulate(first.levels, initial=start))
+    return tuple(itertools.pairwise(edges))
 
 
 class LogMelLayer(nn.Module):
@@ -180,7 +198,7 @@ def describe(layer: nn.Module) -> dict[str, Any]:
     name = type(layer).__name__
     match layer:
         case TableEncoder():
-            return {"layer": name, "width": layer.width}
+            return {"layer": name, "width": layer.width, "levels": list(layer.levels)}
         case LogMelLayer():
             return {"layer": "LogMel", "options": list(layer.options)}
         case Scale():
@@ -218,7 +236,6 @@ def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn
         case "TableEncoder":
             names = ("numbers", "medians", "indicated", "categories", "positions")
             numbers, medians, indicated, categories, positions = (buffers[n] for n in names)
-            return TableEncoder(
-                numbers, medians, indicated, categories, positions, description["width"]
-            )
+            width, levels = description["width"], description.get("levels", ())
+            return TableEncoder(numbers, medians, indicated, categories, positions, width, levels)
     raise KeyError(description["layer"])

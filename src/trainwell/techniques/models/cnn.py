@@ -20,10 +20,12 @@ Channels = Annotated[int, Ge(1)]
 class Cnn:
     """Stages of 3 × 3 convolutions with pooling between, then the mean over the picture.
 
-    Layers: for each entry of `channels` a stage of `depth` times (convolution → batch norm →
-    activation); between stages 2 × 2 max pooling while the picture is larger than 3 pixels; at the
-    end the average over all positions, dropout, and a linear layer. Because of that average any
-    picture size works. Shapes: (B, C, H, W) or (B, F, T) for spectrograms; result (B, classes).
+    Layers: for each entry of `channels` a stage of `depth` times (convolution → norm → activation);
+    between stages 2 × 2 max pooling while the picture is larger than 3 pixels; at the end the
+    average over all positions, dropout, and a linear layer. Because of that average any picture
+    size works. `norm`: "batch"; "batch_after" puts it behind the non-linearity; "layer" is a norm
+    over all maps of one example, for batches too small for batch norm.
+    Shapes: (B, C, H, W) or (B, F, T) for spectrograms; result (B, classes).
     Source: slide "Batch normalization" (batch norm after the convolution, before the
     non-linearity); Lin et al. 2014 for the global average.
 
@@ -40,7 +42,13 @@ class Cnn:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Sequential:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        dropout: float,
+        blocks: tuple[tuple[int, int], ...] = (),
+    ) -> nn.Sequential:
         """A network for examples of `shape` (without the batch) and `classes` outputs."""
         from torch import nn
 

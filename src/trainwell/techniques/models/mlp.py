@@ -23,7 +23,7 @@ class Linear:
 
     Equation: z = W x + b. Shapes: (B, ...) flattened to (B, D), result (B, C). Convex, so every
     initialisation ends at the same place: the yardstick for everything deeper.
-    Source: CS231n notes, linear classification.
+    Source: slide "Activation and loss function"; CS231n notes, linear classification.
 
     >>> Linear().build((8, 8), 10, dropout=0.0)
     Sequential(
@@ -32,7 +32,13 @@ class Linear:
     )
     """
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Sequential:
+    def build(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        dropout: float,
+        blocks: tuple[tuple[int, int], ...] = (),
+    ) -> nn.Sequential:
         """A network for examples of `shape` (without the batch) and `classes` outputs."""
         from torch import nn
 
@@ -43,10 +49,20 @@ class Linear:
 class Mlp:
     """Fully connected network with batch norm before each non-linearity.
 
-    Layers: for each width in `hidden` linear → batch norm → activation → dropout, then a linear
-    layer to the classes. Shapes: (B, ...) flattened to (B, D), result (B, C). Default 256-256: wide
-    enough for tables of some thousand rows; regularisation, not width, then sets the fit.
-    Source: slides "Batch normalization", "Activation and loss function"; Ioffe and Szegedy 2015.
+    Layers: for each width in `hidden` linear → norm → activation → dropout, then a linear layer to
+    the classes. Shapes: (B, ...) flattened to (B, D), result (B, C). Default 256-256: wide enough
+    for tables of some thousand rows; regularisation, not width, then sets the fit. `norm`:
+    "batch_after" puts batch norm behind the non-linearity, "layer" is a norm over the units of one
+    example (for batches too small for batch norm).
+    Embeddings of a table's columns, both off at first: with `categories` = d each category becomes
+    d numbers, learned for each of its levels (W x for its one-hot columns x; a missing one adds
+    nothing), which pays for many levels; with `numbers` = d each number x becomes x and d
+    mixtures of 16 waves, V cos(2π (f x + φ)) with learned f, φ and V, with which a first layer can
+    follow steps and bends in a number: try 4. Frequencies begin at f ~ N(0, 0.1²), V and W at their
+    own scale, whatever the recipe's `init`. Categories are known only where pre-processing leaves
+    columns in their place (Standardize does).
+    Source: slides "Batch normalization", "Activation and loss function"; Ioffe and Szegedy 2015;
+    Gorishniy et al. 2022 and Holzmüller et al. 2024 for the embedding of numbers.
 
     >>> import torch
     >>> Mlp(hidden=(32,)).build((4,), 3, dropout=0.1)(torch.zeros(5, 4)).shape
@@ -56,16 +72,33 @@ class Mlp:
     hidden: tuple[Width, ...] = (256, 256)
     activation: Activation = "relu"
     norm: Norm = "batch"
+    categories: Width | None = None  # width of a category's embedding
+    numbers: Width | None = None  # width of a number's embedding, besides the number itself
 
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def build(self, shape: tuple[int, ...], classes: int, dropout: float) -> nn.Sequential:
-        """A network for examples of `shape` (without the batch) and `classes` outputs."""
+    def build(
+        self,
+        shape: tuple[int, ...],
+        classes: int,
+        dropout: float,
+        blocks: tuple[tuple[int, int], ...] = (),
+    ) -> nn.Sequential:
+        """A network for examples of `shape` (without the batch) and `classes` outputs.
+
+        blocks: where the columns of each category start and stop among the flattened inputs.
+        """
         from torch import nn
 
         layers: list[nn.Module] = [nn.Flatten()]
         width = math.prod(shape)
+        if self.numbers is not None or (self.categories is not None and blocks):
+            from trainwell.techniques.models.modules import TableEmbedding
+
+            embedding = TableEmbedding(width, blocks, self.categories, self.numbers)
+            layers.append(embedding)
+            width = embedding.outputs
         for following in self.hidden:
             layers += dense(width, following, self.norm, self.activation)
             if dropout:
