@@ -71,7 +71,7 @@ def test_every_mistake_at_once() -> None:
         "opt: Adam: beta2 must be a number, got 'x'",
         "opt: Adam: eps must be > 0, got 0.0",
     ]
-    names = "L1, L2, MaxNorm, Dropout, LabelSmoothing"
+    names = "L1, L2, MaxNorm, Dropout, InputDropout, LabelSmoothing"
     _, mistakes = parse("L2(-1), Drop(), Dropout(1)", REGULARIZE, "r")
     assert mistakes == [
         "r[0]: L2: strength must be ≥ 0, got -1.0",
@@ -93,7 +93,7 @@ def test_every_mistake_at_once() -> None:
     [
         ("StepDecy(every=3)", 'no "StepDecy". Did you mean "StepDecay"?'),
         ("stepdecay", 'no "stepdecay". Did you mean "StepDecay"?'),
-        ("Zzzzzzzz", "Choices: Constant, StepDecay, Cosine."),
+        ("Zzzzzzzz", "Choices: Constant, StepDecay, "),
         ("Constant(1)", "Constant takes 0 options, got 1"),
         ("Constant(rate=1)", "Constant takes no options."),
         ("StepDecay(0.5, 5, 7)", "StepDecay takes 2 options, got 3"),
@@ -109,7 +109,7 @@ def test_every_mistake_at_once() -> None:
         ("StepDecay(factor=(1, 2))", "factor must be a number, got (1, 2)"),
         ("StepDecay(**{})", 'no option "**"'),
         ("StepDecay(factor=Cosine())", 'no "Cosine"'),
-        ("0.5", "must be one of Constant, StepDecay, Cosine, got 0.5"),
+        ("0.5", "must be one of Constant, StepDecay, "),
         ("StepDecay(", "cannot read 'StepDecay('; write for instance Name(option=0.5)"),
         ("", "cannot read ''"),
     ],
@@ -225,7 +225,7 @@ def test_conform_and_describe() -> None:
     assert conform((1,), short, "t")[1] == ["t must be of length ≥ 2, got (1,)"]
     with pytest.raises(TypeError, match="unknown constraint"):
         conform(1, typing.Annotated[int, at.MultipleOf(2)], "n")
-    assert describe(SCHEDULE) == "one of Constant, StepDecay, Cosine"
+    assert describe(Constant | Cosine) == "one of Constant, Cosine"
     assert describe(tuple[int, ...]) == "a tuple of a whole number"
     assert describe(typing.Literal["a", "b"]) == "one of 'a', 'b'"
     assert describe(bool | None) == "True or False or nothing"
@@ -233,8 +233,8 @@ def test_conform_and_describe() -> None:
 
 def test_members_keep_their_order() -> None:
     assert members(MODEL)[:3] == (Linear, Mlp, Cnn)
-    assert members(SCHEDULE) == (Constant, StepDecay, Cosine)
-    assert members(FAMILIES["preprocess"]) == (Standardize, LogMel, Raw)
+    assert members(SCHEDULE)[:2] == (Constant, StepDecay)
+    assert members(FAMILIES["preprocess"])[:3] == (Standardize, LogMel, Raw)
     assert members(Adam) == (Adam,)
 
 

@@ -14,10 +14,12 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
-from trainwell.techniques.optim.first_order import Optimizer
+from trainwell.techniques.models.pages import ACTIVATIONS, NORMS
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
+from trainwell.techniques.shuffle import ORDERS
 
 # Families in the order of the lecture; the name is the recipe's field. Each is a class or a union
 # of classes; that a field may also be None (balance) stands in the recipe.
@@ -34,32 +36,81 @@ FAMILIES: dict[str, Any] = {
 }
 
 
+# Choices that are words, with their pages: options of models, and fields of the recipe.
+WORDS: dict[str, dict[str, str]] = {
+    "norm": NORMS,
+    "activation": ACTIVATIONS,
+    "shuffle": ORDERS,
+}
+
+# The lecture, slide by slide; slides of one title count as one.
+SLIDES = (
+    "Data augmentation",
+    "Data pre-processing",
+    "Shuffle",
+    "Weight initialization",
+    "Batch normalization",
+    "Regularization",
+    "Dropout",
+    "Learning rate",
+    "Newton's method",
+    "Adaptive learning rate",
+    "Activation and loss function",
+    "Performance plot",
+    "Class imbalance",
+    "Ensemble",
+)
+
+
 @dataclass(frozen=True)
 class Entry:
     """One technique: its name, family, the slides that speak of it, its first line."""
 
     name: str
     family: str
-    slide: str
+    slide: str  # of several, the first one is where it is listed
     says: str
     page: str  # the whole documentation
 
 
 def catalogue() -> list[Entry]:
-    """Every technique of every family.
+    """Every technique of every family, and the choices that are words: norms, activations, order.
 
     >>> next(e for e in catalogue() if e.name == "StepDecay").slide
     'Learning rate'
     """
-    return [_entry(family, cls) for family, union in FAMILIES.items() for cls in members(union)]
+    classes = [_of_class(family, c) for family, union in FAMILIES.items() for c in members(union)]
+    words = [
+        _entry(name, family, f"{family}={name!r}\n\n{page}", page)
+        for family, pages in WORDS.items()
+        for name, page in pages.items()
+    ]
+    return classes + words
 
 
-def _entry(family: str, cls: type) -> Entry:
+def by_slide() -> dict[str, list[Entry]]:
+    """The catalogue in the order of the lecture; every entry stands once, under its first slide.
+
+    >>> [e.name for e in by_slide()["Shuffle"]]
+    ['every epoch', 'once', 'never', 'by class']
+    """
+    found: dict[str, list[Entry]] = {slide: [] for slide in SLIDES}
+    for entry in catalogue():
+        found[entry.slide.split("; ")[0]].append(entry)
+    return {slide: entries for slide, entries in found.items() if entries}
+
+
+def _of_class(family: str, cls: type) -> Entry:
     page = inspect.getdoc(cls) or ""
-    slides = re.findall(r'[Ss]lides? ((?:"[^"]+"(?:, )?)+)', page)
+    return _entry(cls.__name__, family, f"{signature(cls)}\n\n{page}", page)
+
+
+def _entry(name: str, family: str, whole: str, page: str) -> Entry:
+    """What a page says of itself: its first line, and the slides that its source names."""
+    slides = re.findall(r'[Ss]lides? ((?:"[^"]+"(?:,\s+|\s+and\s+)?)+)', page)
     named = dict.fromkeys(s for group in slides for s in re.findall(r'"([^"]+)"', group))
-    first = page.splitlines()[0] if page else ""
-    return Entry(cls.__name__, family, "; ".join(named), first, f"{signature(cls)}\n\n{page}")
+    slide = "; ".join(" ".join(s.split()) for s in named)
+    return Entry(name, family, slide, page.splitlines()[0] if page else "", whole)
 
 
 def signature(cls: type) -> str:
@@ -74,7 +125,7 @@ def signature(cls: type) -> str:
 
 def find(name: str) -> Entry:
     """One technique by name; raises UserError with the nearest right name."""
-    entries = {e.name.lower(): e for e in catalogue()}
+    entries = {e.name.lower(): e for e in reversed(catalogue())}  # of equal names the first
     if name.lower() not in entries:
         hint = did_you_mean(name, [e.name for e in entries.values()])
         raise UserError(f'technique "{name}"', "there is none of that name", hint)

@@ -247,19 +247,22 @@ def techniques(
     name: Annotated[str | None, typer.Argument(help="Print the page of this technique.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List all techniques by family, or print one's page."""
-    from trainwell.catalogue import catalogue, find
+    """List all techniques in the order of the lecture's slides, or print one's page."""
+    from trainwell.catalogue import by_slide, find
 
+    found = {"": [find(name)]} if name else by_slide()
+    rows = {
+        slide: [
+            {"name": e.name, "family": e.family, "slide": e.slide, "says": e.says} for e in entries
+        ]
+        for slide, entries in found.items()
+    }
     if name is not None:
-        typer.echo(find(name).page)
-    rows = [
-        {"name": e.name, "family": e.family, "slide": e.slide, "says": e.says}
-        for e in ([find(name)] if name else catalogue())
-    ]
-    if name is None:
-        typer.echo(_table(rows, ("family", "name", "says")))
+        typer.echo(found[""][0].page)
+    else:
+        typer.echo(_sections(rows, ("name", "family", "says")))
     if as_json:
-        typer.echo(json.dumps({"techniques": rows}))
+        typer.echo(json.dumps({"techniques": [row for some in rows.values() for row in some]}))
 
 
 def _test_option(text: str) -> float | Path:
@@ -312,6 +315,17 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line([c.replace("_", " ") for c in columns]), *map(line, cells)])
+
+
+def _sections(rows: Mapping[str, list[dict[str, Any]]], columns: tuple[str, ...]) -> str:
+    """Tables under titles, with the same widths of columns in all."""
+    first, *lines = _table([row for some in rows.values() for row in some], columns).splitlines()
+    text, start = [first], 0
+    for title, some in rows.items():
+        text += ["", title, *(f"  {line}" for line in lines[start : start + len(some)])]
+        start += len(some)
+    text[0] = f"  {first}"
+    return "\n".join(text)
 
 
 def _cell(value: Any) -> str:

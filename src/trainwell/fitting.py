@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -248,7 +249,10 @@ def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, model
             f"{late} of {len(trained)} networks diverged: their weights are from before; "
             "give a smaller rate with --set lr=..."
         )
+    if work.recipe.max_norm < math.inf:
+        work.warnings += _about_max_norm(work.recipe.max_norm, usable)
     whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
+    whole = models.balanced(whole, usable, work.data.inputs, work.data.labels)
     if work.options.ensemble or len(usable) == 1:
         return whole, whole
     work.warnings.append(
@@ -256,6 +260,15 @@ def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, model
         "lowest validation loss on its own fold"
     )
     return whole, whole.only([best_of(usable)])
+
+
+def _about_max_norm(limit: float, trained: Sequence[Trained]) -> list[str]:
+    """A word where the limit was never reached, so that it did nothing."""
+    idle = sum(t.shrunk == 0 for t in trained)
+    if not idle:
+        return []
+    who = "any network" if idle == len(trained) else f"{idle} of {len(trained)} networks"
+    return [f"MaxNorm({limit:g}) was never active in {who}: no unit's weights grew that large"]
 
 
 def _save(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from trainwell.engine.stack import layout, named_rows
 from trainwell.errors import RecipeError, UserError
 from trainwell.files import write_whole
 from trainwell.recipe import Recipe, edit, fields_as_text
+from trainwell.techniques.balance import LogitAdjust, ThresholdMove
 from trainwell.techniques.inputs import category_blocks, describe, rebuild
 from trainwell.techniques.models import Custom
 
@@ -44,6 +45,12 @@ class Part:
     fold: int
     seed: int
     recipe: Recipe
+    offsets: Tensor | None = None  # (C,), added to the outputs: moved thresholds; None: zeros
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """(B, C) in float64 for pre-processed inputs (B, ...)."""
+        logits: Tensor = self.network(x).double()
+        return (logits if self.offsets is None else logits + self.offsets).softmax(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +105,7 @@ class Model:
         for part in self.parts:
             if part.fold not in ready:
                 ready[part.fold] = self.folds[part.fold](raw)
-            yield part.network(ready[part.fold]).double().softmax(dim=1).numpy()
+            yield part.probabilities(ready[part.fold]).numpy()
 
     def only(self, parts: Sequence[int]) -> Model:
         """The same model with some of its networks."""
@@ -129,6 +136,39 @@ def assemble(
     return Model(schema, tuple(classes), tuple(folds), tuple(parts))
 
 
+def balanced(
+    model: Model,
+    trained: Sequence[Trained],
+    inputs: npt.NDArray[Any],
+    labels: IntArray,
+) -> Model:
+    """The model with the offsets that its recipes' remedies for class imbalance ask for.
+
+    trained: the members that the model's parts were made of. Thresholds are chosen on the rows that
+    a network did not train on; shares of the classes are those of its training rows.
+    """
+    parts = [
+        replace(part, offsets=_offsets(model.only([i]), t, inputs, labels))
+        for i, (part, t) in enumerate(zip(model.parts, trained, strict=True))
+    ]
+    return replace(model, parts=tuple(parts))
+
+
+def _offsets(
+    alone: Model, trained: Trained, inputs: npt.NDArray[Any], labels: IntArray
+) -> Tensor | None:
+    """Offsets (C,) in float64 of one network, or None where its recipe asks for none."""
+    member, balance = trained.member, trained.member.recipe.balance
+    counts = np.bincount(labels[member.train], minlength=len(alone.classes))
+    if isinstance(balance, LogitAdjust) and balance.when == "prediction":
+        return -balance.offsets(torch.from_numpy(counts)).double()
+    if not isinstance(balance, ThresholdMove):
+        return None
+    probabilities = alone.probabilities(inputs, member.validation)
+    logits = np.log(np.maximum(probabilities, 1e-300))
+    return torch.from_numpy(balance.moved(logits, labels[member.validation], counts))
+
+
 def save(model: Model, folder: Path) -> None:
     """Write the model into a folder (created if needed); each file appears whole or not at all."""
     from safetensors.torch import save as to_bytes
@@ -140,6 +180,8 @@ def save(model: Model, folder: Path) -> None:
     for m, part in enumerate(model.parts):
         state = part.network.state_dict()
         tensors |= {f"network{m}.{n}": t.clone().contiguous() for n, t in state.items()}
+        if part.offsets is not None:
+            tensors[f"offsets{m}"] = part.offsets
     card = {
         "format": FORMAT,
         "schema": schema_to_json(model.schema),
@@ -217,7 +259,8 @@ def _from_card(
         blocks = category_blocks(folds[entry["fold"]])
         network = _network(recipe, shape, len(card["classes"]), blocks)
         network.load_state_dict(_under(tensors, f"network{m}."))
-        parts.append(Part(network, entry["fold"], entry["seed"], recipe))
+        offsets = tensors.get(f"offsets{m}")
+        parts.append(Part(network, entry["fold"], entry["seed"], recipe, offsets))
     return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts))
 
 

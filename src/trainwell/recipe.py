@@ -22,21 +22,26 @@ from trainwell.callstring import check_fields, conform, parse
 from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
 from trainwell.errors import RecipeError, did_you_mean
 from trainwell.techniques.augment import Augment
-from trainwell.techniques.balance import Balance
+from trainwell.techniques.augment.mixing import CutMix, MixUp
+from trainwell.techniques.balance import Balance, Focal, Smote
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
 from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, Model, ResNet
-from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
+from trainwell.techniques.optim.first_order import Adam, Momentum
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
 from trainwell.techniques.regularize import (
     L1,
     L2,
     Dropout,
+    InputDropout,
     LabelSmoothing,
     MaxNorm,
     Regularizer,
 )
 from trainwell.techniques.schedules import Cosine, Schedule
+from trainwell.techniques.shuffle import Shuffle
+from trainwell.techniques.whitening import Pca, Whiten
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ class Recipe:
     """Every choice of one training.
 
     lr None means: find it with a ladder of rates in steps of 1-2-5 on validation rows.
-    patience counts epochs without a better validation score; the best epoch's weights are kept.
+    patience counts epochs without a better validation score, after which training stops early; the
+    best epoch's weights are kept. shuffle says in which order an epoch shows the rows; all but
+    "every epoch" are for seeing why that is right (slide "Shuffle").
 
     >>> Recipe().schedule
     Cosine(warmup=0.05)
@@ -60,6 +67,7 @@ class Recipe:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine(warmup=0.05)
     lr: Annotated[float, Gt(0)] | None = None
+    shuffle: Shuffle = "every epoch"
     batch_size: Annotated[int, Ge(2)] = 64
     epochs: Annotated[int, Ge(1)] = 60
     patience: Annotated[int, Ge(1)] = 20
@@ -72,20 +80,26 @@ class Recipe:
         """Share of hidden units dropped; 0 without Dropout."""
         return max((r.drop for r in self.regularize if isinstance(r, Dropout)), default=0.0)
 
-    @property
-    def l1(self) -> float:
-        """Strength of L1; 0 without."""
-        return sum((r.strength for r in self.regularize if isinstance(r, L1)), 0.0)
+    def penalty(self, kind: type[L1] | type[L2], on_biases: bool = False) -> float:
+        """Strength of all penalties of a kind on weights, or on biases and norm parameters."""
+        found = (r for r in self.regularize if isinstance(r, kind))
+        return sum((r.strength for r in found if r.biases or not on_biases), 0.0)
 
     @property
-    def l2(self) -> float:
-        """Strength of L2; 0 without."""
-        return sum((r.strength for r in self.regularize if isinstance(r, L2)), 0.0)
+    def input_dropout(self) -> float:
+        """Share of inputs dropped; 0 without InputDropout."""
+        found = (r.drop for r in self.regularize if isinstance(r, InputDropout))
+        return max(found, default=0.0)
 
     @property
     def max_norm(self) -> float:
         """Largest norm of the weights into one unit; infinite without MaxNorm."""
         return min((r.limit for r in self.regularize if isinstance(r, MaxNorm)), default=math.inf)
+
+    @property
+    def changes_signals(self) -> bool:
+        """Whether pictures or clips are changed before their pre-processing."""
+        return any(getattr(a, "acts_on", "") in ("pictures", "clips") for a in self.augment)
 
     @property
     def smoothing(self) -> float:
@@ -184,7 +198,22 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
 
 
 def check_against(recipe: Recipe, schema: Schema) -> None:
-    """Raise RecipeError where the recipe cannot work on data of this kind."""
+    """Raise RecipeError, with every mistake, where the recipe cannot work on data of this kind."""
+    mistakes = _preprocess_mistakes(recipe, schema) + _augment_mistakes(recipe, schema)
+    mistakes += _loss_mistakes(recipe)
+    mistakes += _model_mistakes(recipe, schema)
+    if isinstance(recipe.balance, Smote) and not isinstance(schema, TableSchema):
+        mistakes.append(f"balance: Smote needs a table, the data are {schema.kind}; use Oversample")
+    mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
+    if mistakes:
+        raise RecipeError("recipe", mistakes)
+
+
+def _spectrogram(recipe: Recipe) -> bool:
+    return any(isinstance(p, LogMel) for p in recipe.preprocess)
+
+
+def _preprocess_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
     mistakes = []
     mel = [p for p in recipe.preprocess if isinstance(p, LogMel)]
     if mel and not isinstance(schema, AudioSchema):
@@ -196,19 +225,53 @@ def check_against(recipe: Recipe, schema: Schema) -> None:
         mistakes.append(f"preprocess: LogMel: low must be below {top}, got {mel[0].low:g}")
     if len(mel) > 1:
         mistakes.append("preprocess: LogMel is given twice")
-    pictures = isinstance(schema, ImageSchema) or bool(mel)
-    name = type(recipe.model).__name__
+    return mistakes
+
+
+def _augment_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
+    mistakes = []
+    need = {"pictures": ImageSchema, "clips": AudioSchema}
+    for technique in recipe.augment:
+        name, place = type(technique).__name__, getattr(technique, "acts_on", "features")
+        if place in need and not isinstance(schema, need[place]):
+            mistakes.append(f"augment: {name} needs {place}, the data are {schema.kind}")
+        flat = not (isinstance(schema, ImageSchema) or _spectrogram(recipe))
+        if isinstance(technique, CutMix) and flat:
+            mistakes.append("augment: CutMix needs pictures or spectrograms; use MixUp")
+    if sum(isinstance(a, MixUp | CutMix) for a in recipe.augment) > 1:
+        mistakes.append("augment: one of MixUp and CutMix, not both")
+    return mistakes
+
+
+def _model_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
+    name, sound = type(recipe.model).__name__, isinstance(schema, AudioSchema)
+    pictures, todo = isinstance(schema, ImageSchema) or _spectrogram(recipe), "use Mlp or Linear"
+    mistakes = []
     if isinstance(recipe.model, Cnn | ResNet) and not pictures:
-        need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "pictures"
-        todo = "use Mlp or Linear"
+        need = "LogMel() first in preprocess" if sound else "pictures"
         mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
-    if isinstance(recipe.model, AudioCnn) and not mel:
-        need = "LogMel() first in preprocess" if isinstance(schema, AudioSchema) else "sound"
-        todo = "use Cnn or ResNet" if pictures else "use Mlp or Linear"
+    if isinstance(recipe.model, AudioCnn) and not _spectrogram(recipe):
+        need = "LogMel() first in preprocess" if sound else "sound"
+        todo = "use Cnn or ResNet" if pictures else todo
         mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
-    mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
-    if mistakes:
-        raise RecipeError("recipe", mistakes)
+    flat = [
+        p
+        for p in recipe.preprocess
+        if isinstance(p, Pca) or (isinstance(p, Whiten) and p.kind == "pca")
+    ]
+    if isinstance(recipe.model, Cnn | ResNet | AudioCnn) and flat:
+        flattens = f"{type(flat[0]).__name__} in preprocess flattens them"
+        mistakes.append(f"model: {name} needs pictures, but {flattens}; use Whiten(kind='zca')")
+    return mistakes
+
+
+def _loss_mistakes(recipe: Recipe) -> list[str]:
+    loss, mistakes = type(recipe.loss).__name__, []
+    if recipe.smoothing and not recipe.loss.smooths:
+        mistakes.append(f"regularize: LabelSmoothing does not go with loss={loss}()")
+    if isinstance(recipe.balance, Focal) and not recipe.loss.focuses:
+        mistakes.append(f"balance: Focal is a factor of CrossEntropy, got loss={loss}()")
+    return mistakes
 
 
 def _twice(field: str, techniques: Sequence[object]) -> list[str]:

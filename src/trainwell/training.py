@@ -26,7 +26,7 @@ from trainwell.budget import (
     parse_time,
     plan_size,
 )
-from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.dataset import AudioSchema, Dataset, IntArray
 from trainwell.data.split import Split, make_split, sample_rows
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
@@ -53,6 +53,10 @@ from trainwell.recipe import (
 )
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
+from trainwell.techniques.optim.rules import ClosureRule
+from trainwell.techniques.regularize import Dropout, InputDropout
+from trainwell.techniques.scaling import match_widths
+from trainwell.techniques.schedules import Constant
 
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
@@ -143,8 +147,11 @@ def prepare(
         fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
         for f in split.folds
     ]
-    inputs = FoldInputs(data.inputs, folds, device)
-    examples = Examples(inputs, torch.from_numpy(data.labels), len(data.classes), device, ranks)
+    match_widths(folds)
+    inputs = FoldInputs(data.inputs, folds, device, augmented=recipe.changes_signals)
+    labels = torch.from_numpy(data.labels)
+    rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
+    examples = Examples(inputs, labels, len(data.classes), device, ranks, rate)
     trainer = Trainer(
         examples,
         Store(every=every),
@@ -217,15 +224,29 @@ def _budget_seconds(options: Options) -> float | None:
 def chosen_recipe(data: Dataset, options: Options) -> Recipe:
     """The starting recipe for these data, changed by the user's recipe and settings, checked."""
     official = 0 if data.official_test is None else int(data.official_test.sum())
-    recipe = starting_recipe(data.schema, round(0.8 * (len(data) - official)))
+    recipe = start = starting_recipe(data.schema, round(0.8 * (len(data) - official)))
     if isinstance(options.recipe, Recipe):
         recipe = options.recipe
     elif options.recipe is not None:
         recipe = load_recipe(Path(options.recipe), recipe)
     if options.settings:
         recipe = edit(recipe, options.settings, "--set")
+    if isinstance(recipe.optimizer, ClosureRule):
+        recipe = _for_full_batches(recipe, start)
     check_against(recipe, data.schema)
     return recipe
+
+
+def _for_full_batches(recipe: Recipe, start: Recipe) -> Recipe:
+    """What suits rules that need the whole loss, in the fields that nobody has chosen: one batch of
+    all rows, a rate of 1 (the full step, which a line search shortens), nothing dropped."""
+    kept = tuple(r for r in start.regularize if not isinstance(r, Dropout | InputDropout))
+    suited = Recipe(
+        batch_size=10**9, schedule=Constant(), lr=recipe.optimizer.usual_rate, regularize=kept
+    )
+    fields = ("batch_size", "schedule", "lr", "regularize")
+    unchosen = [f for f in fields if getattr(recipe, f) == getattr(start, f)]
+    return dataclasses.replace(recipe, **{f: getattr(suited, f) for f in unchosen})
 
 
 def search_rate(work: Work) -> Ladder:

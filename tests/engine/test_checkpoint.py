@@ -21,17 +21,17 @@ from trainwell.engine.score import EpochScore
 from trainwell.engine.train import train
 from trainwell.errors import UserError
 from trainwell.recipe import Recipe
+from trainwell.techniques.augment.mixing import MixUp
 from trainwell.techniques.augment.tables import Jitter
-from trainwell.techniques.balance import ClassWeights
+from trainwell.techniques.balance import ClassWeights, Focal, LogitAdjust, Oversample, Smote
 from trainwell.techniques.models.mlp import Mlp
-from trainwell.techniques.regularize import L2, Dropout, LabelSmoothing, MaxNorm
+from trainwell.techniques.regularize import L2, Dropout, InputDropout, LabelSmoothing, MaxNorm
 
 DATA = table(rows=200, classes=4)
 BASE = Recipe(
     model=Mlp(hidden=(12, 8)),
-    regularize=(L2(1e-3), Dropout(0.3), MaxNorm(2.0), LabelSmoothing(0.1)),
-    balance=ClassWeights(),
-    augment=(Jitter(0.1),),
+    regularize=(L2(1e-3), Dropout(0.3), InputDropout(0.1), MaxNorm(1.0), LabelSmoothing(0.1)),
+    augment=(Jitter(0.1), MixUp(0.4)),
     lr=5e-3,
     epochs=5,
     batch_size=16,
@@ -42,7 +42,10 @@ SHARED = examples(DATA, BASE, members_of(DATA, [BASE])[0].train)
 def some(count: int = 5) -> list[Member]:
     """Members that end at different times."""
     recipes = varied(
-        BASE, lr=[5e-3, 0.5, 1e-3, 5e-2, 2e-2][:count], patience=[9, 1, 9, 2, 9][:count]
+        BASE,
+        lr=[5e-3, 0.5, 1e-3, 5e-2, 2e-2][:count],
+        patience=[9, 1, 9, 2, 9][:count],
+        balance=[ClassWeights(), Oversample(), Smote(), LogitAdjust(), Focal()][:count],
     )
     return members_of(DATA, recipes)
 

@@ -13,7 +13,8 @@ from trainwell.data.dataset import Column, Dataset, TableSchema
 from trainwell.engine import inputs as module
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.recipe import Recipe
-from trainwell.techniques.preprocess import LogMel, Raw, Standardize
+from trainwell.techniques.preprocess import LogMel, MinMax, Pca, PerSample, Raw, Standardize, Whiten
+from trainwell.techniques.scaling import match_widths
 
 CHANNEL = (Standardize(per="channel"),)
 
@@ -40,6 +41,9 @@ CASES: list[tuple[str, Dataset, Recipe]] = [
     ("pictures", pictures(60), Recipe(preprocess=CHANNEL)),
     ("clips", clips(60), Recipe(preprocess=(LogMel(bands=10), *CHANNEL))),
     ("raw", pictures(60), Recipe(preprocess=(Raw(),))),
+    ("range", pictures(60), Recipe(preprocess=(PerSample(), MinMax()))),
+    ("zca", pictures(60), Recipe(preprocess=(*CHANNEL, Whiten()))),
+    ("pca", table(60), Recipe(preprocess=(Standardize(), Pca(3), Standardize()))),
 ]
 cases = pytest.mark.parametrize(("name", "data", "recipe"), CASES, ids=[c[0] for c in CASES])
 
@@ -148,3 +152,27 @@ def test_one_width_although_a_fold_misses_nothing() -> None:
     assert shared.shape == (2 + 1 + 4,)
     assert shared.bank is not None
     assert shared.bank.isfinite().all()
+
+
+# --- projections: one width for all folds --------------------------------------------------------
+
+
+def test_folds_that_keep_different_numbers_of_directions() -> None:
+    """PCA by a share of the variance, then z-scores: networks of all folds have one shape."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 8)) * np.array([3, 3, 3, 1, 1, 1, 1, 1])
+    x[:40, :2] *= 30  # the first rows need fewer directions
+    data = labelled(np.arange(80) % 2, x)
+    recipe = Recipe(preprocess=(Pca(0.9), Standardize()))
+    trains = [np.arange(40), np.arange(40, 80), np.arange(0, 80, 2)]
+    folds = [fit_preprocess(recipe, data.schema, data.inputs, t, np.arange(80)) for t in trains]
+    alone = [fold(torch.from_numpy(data.inputs)) for fold in folds]
+    widths = [y.shape[1] for y in alone]
+    assert len(set(widths)) > 1
+    match_widths(folds)
+    shared = FoldInputs(data.inputs, folds, CPU)
+    assert shared.shape == (max(widths),)
+    assert shared.bank is not None
+    for bank, y in zip(shared.bank.split(80), alone, strict=True):
+        torch.testing.assert_close(bank[:, : y.shape[1]], y, rtol=1e-5, atol=1e-5)
+        assert (bank[:, y.shape[1] :] == 0).all()

@@ -23,13 +23,22 @@ from trainwell.engine.stack import Stack, can_stack
 from trainwell.engine.train import train
 from trainwell.engine.vmapped import Vmapped, can_vmap
 from trainwell.recipe import Model, Recipe
+from trainwell.techniques.augment.mixing import MixUp
 from trainwell.techniques.augment.tables import Jitter
-from trainwell.techniques.balance import ClassWeights
+from trainwell.techniques.balance import (
+    ClassWeights,
+    EffectiveNumber,
+    Focal,
+    LogitAdjust,
+    Oversample,
+    Smote,
+)
 from trainwell.techniques.init import He, SmallRandom, Xavier
 from trainwell.techniques.models import AudioCnn, Cnn, Mlp, ResNet
-from trainwell.techniques.optim.first_order import Adam, Momentum, Optimizer
+from trainwell.techniques.optim.first_order import Adam, Momentum
+from trainwell.techniques.optim.rules import ClosureRule, Optimizer
 from trainwell.techniques.preprocess import Standardize
-from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
+from trainwell.techniques.regularize import L1, L2, Dropout, InputDropout, LabelSmoothing, MaxNorm
 from trainwell.techniques.schedules import Constant, Cosine, StepDecay
 
 BASE = Recipe(
@@ -130,6 +139,13 @@ def same(one: Sequence[Trained], other: Sequence[Trained]) -> None:
         assert (a.epochs, a.best_epoch, a.diverged) == (b.epochs, b.best_epoch, b.diverged)
 
 
+def uneven(data: Dataset) -> Dataset:
+    """The same rows with most of the second class named like the first."""
+    labels = data.labels.copy()
+    labels[(labels == 1) & (np.arange(len(labels)) % 4 > 0)] = 0
+    return dataclasses.replace(data, labels=labels)
+
+
 def few(data: Dataset, recipes: Sequence[Recipe]) -> list[Member]:
     """One member per recipe, each with its own seed and its own rows."""
     return [
@@ -151,7 +167,15 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
     "label smoothing": {"regularize": [(LabelSmoothing(0.1),), (), (LabelSmoothing(0.3),)]},
     "class weights": {"balance": [None, ClassWeights(), ClassWeights(0.5)]},
     "init": {"init": [He(), Xavier(), SmallRandom()]},
-    "jitter": {"augment": [(Jitter(0.05),), (Jitter(0.2),), (Jitter(0.5),)]},
+    "jitter": {"augment": [(Jitter(0.05),), (), (Jitter(0.5),)]},
+    "mixed examples": {"augment": [(MixUp(1.0),), (), (Jitter(0.1), MixUp(0.4))]},
+    "input dropout": {"regularize": [(InputDropout(0.2),), (), (InputDropout(0.5),)]},
+    "penalties on biases": {"regularize": [(L2(0.1, True),), (), (L1(0.01, biases=True), L2(0.1))]},
+    "weights by effective number": {"balance": [EffectiveNumber(0.9), None, EffectiveNumber(0.99)]},
+    "oversampling": {"balance": [Oversample(), None, Oversample(0.5)]},
+    "new rows": {"balance": [Smote(), None, Smote(neighbours=2)]},
+    "adjusted logits": {"balance": [LogitAdjust(), None, LogitAdjust(tau=2.0)]},
+    "focal loss": {"balance": [Focal(), None, Focal(gamma=0.5)]},
     "Adam": {"optimizer": [Adam(), Adam(0.5, 0.9), Adam(0.8, 0.99, 1e-4)]},
     "momentum": {"optimizer": [Momentum(), Momentum(0.5), Momentum(0.0)]},
     "patience": {"patience": [1, 2, 20], "epochs": [4, 4, 4]},
@@ -164,9 +188,9 @@ EVERYTHING: dict[str, list[Any]] = {
         (Dropout(0.4),),
         (L2(0.01), Dropout(0.1), MaxNorm(1.0)),
     ],
-    "balance": [ClassWeights(), None, ClassWeights(0.5)],
+    "balance": [ClassWeights(), Focal(), Oversample()],
     "init": [He(), Xavier(), SmallRandom(0.1)],
-    "augment": [(Jitter(0.05),), (Jitter(0.2),), (Jitter(0.1),)],
+    "augment": [(Jitter(0.05),), (), (Jitter(0.1), MixUp())],
 }
 
 
@@ -185,6 +209,15 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
     members = few(data, varied(base, **EVERYTHING))
     assert plan(members) == [[0, 1, 2]]
     looped, history, plain = trained(members, data, LOOPED)
+    if rule in choices(ClosureRule):  # they train one by one, also among others
+        for k, member in enumerate(members):
+            (alone,), _, people = trained([member], data, None)
+            assert people.execution == LOOPED
+            assert torch.equal(alone.theta, looped[k].theta)
+            assert looped[k].best_epoch  # and they learn
+        with pytest.raises(ValueError, match="one by one"):
+            trained(members, data, STACKED)
+        return
     assert can_stack(plain.network) == (model is not ResNet)
     for way in (VMAPPED,) if model is ResNet else (STACKED, VMAPPED):
         found, scores, people = trained(members, data, way)
@@ -200,7 +233,7 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_member_alone_equals_the_same_member_among_others(option: str, way: Execution) -> None:
     """Each option by itself, and it does change the result."""
-    data = table(rows=220)
+    data = uneven(table(rows=220)) if "balance" in OPTIONS[option] else table(rows=220)
     recipes = varied(BASE, **OPTIONS[option])
     members = few(data, recipes)
     assert plan(members) == [[0, 1, 2]]
@@ -235,6 +268,9 @@ def test_any_module_by_vmap(rule: type) -> None:
     ]
     members = few(data, recipes)
     found, _, people = trained(members, data, None)
+    if rule in choices(ClosureRule):
+        assert people.execution == LOOPED
+        return
     assert people.execution == Execution("vmapped", 3)
     assert not can_stack(people.network)
     assert len(people.statistics) == 2

@@ -14,7 +14,7 @@ from trainwell.techniques.augment import Augment
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import Init
 from trainwell.techniques.losses import Loss
-from trainwell.techniques.optim.first_order import Optimizer
+from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.regularize import Regularizer
 from trainwell.techniques.schedules import Schedule
@@ -49,6 +49,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Every value that an annotation allows."""
     limits = limits_of(annotation)
     base = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if base is bool:
+        return st.booleans()
     if base is float:
         return st.floats(
             limits.get("ge", limits.get("gt", -1e300)),
@@ -58,12 +60,13 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
             allow_nan=False,
             allow_subnormal=False,
         )
-    if base is int:
-        return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), 10**6)
-    if base is str:  # the only texts that are free: where the factory of a network lies
-        return st.sampled_from(["module:function", "a.b:Class.method", "my nets/ä.py:net_2"])
     if base is bool:
         return st.booleans()
+    if base is int:
+        most = limits.get("le", limits.get("lt", 10**6 + 1) - 1)
+        return st.integers(limits.get("ge", limits.get("gt", -(10**6)) + 1), min(most, 10**6))
+    if base is str:  # the only texts that are free: where the factory of a network lies
+        return st.sampled_from(["module:function", "a.b:Class.method", "my nets/ä.py:net_2"])
     if get_origin(base) is Literal:
         return st.sampled_from(get_args(base))
     if get_origin(base) is tuple:

@@ -24,12 +24,20 @@ from trainwell.engine.score import EpochScore
 from trainwell.engine.train import train
 from trainwell.errors import UserError
 from trainwell.recipe import Recipe
+from trainwell.techniques.augment.mixing import MixUp
 from trainwell.techniques.augment.tables import Jitter
-from trainwell.techniques.balance import ClassWeights
+from trainwell.techniques.balance import ClassWeights, LogitAdjust, Oversample, Smote
 from trainwell.techniques.models.cnn import Cnn
 from trainwell.techniques.models.mlp import Mlp
 from trainwell.techniques.optim.first_order import Momentum
-from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
+from trainwell.techniques.regularize import (
+    L1,
+    L2,
+    Dropout,
+    InputDropout,
+    LabelSmoothing,
+    MaxNorm,
+)
 
 BASE = Recipe(
     model=Mlp(hidden=(16, 8)),
@@ -52,6 +60,13 @@ VARIED = varied(
     balance=[None, ClassWeights(), ClassWeights(0.5)],
     augment=[(Jitter(0.0),), (Jitter(0.1),), (Jitter(0.5),)],
 )
+
+
+MIXED: dict[str, list[Any]] = {
+    "augment": [(Jitter(0.1), MixUp(0.5)), (), (MixUp(2.0),)],
+    "balance": [Smote(), Oversample(), LogitAdjust()],
+    "regularize": [(InputDropout(0.2), Dropout(0.2)), (Dropout(0.1),), (L2(0.01), Dropout(0.3))],
+}
 
 
 def unbalanced() -> Dataset:
@@ -82,6 +97,7 @@ def cases() -> Mapping[str, Case]:
         "cnn stacked": Case(pictures(), [PICTURES] * 2, STACKED),
         "class weights": Case(unbalanced(), [weighted], LOOPED),
         "noise": Case(table(), [noisy], LOOPED),
+        "mixed": Case(unbalanced(), varied(UNEVEN, **MIXED), STACKED),
         "all different": Case(unbalanced(), VARIED, STACKED),
     }
 

@@ -69,8 +69,10 @@ def test_max_norm_works_on_views_and_keeps_to_itself() -> None:
 
 def test_what_a_recipe_says() -> None:
     bare = Recipe(regularize=())
-    assert (bare.l1, bare.l2, bare.max_norm, bare.smoothing, bare.dropout) == (0, 0, math.inf, 0, 0)
+    assert (bare.penalty(L1), bare.penalty(L2), bare.max_norm) == (0, 0, math.inf)
+    assert (bare.smoothing, bare.dropout, bare.input_dropout) == (0, 0, 0)
     everything = (L1(0.1), L2(0.2), MaxNorm(4.0), Dropout(0.3), LabelSmoothing(0.4))
     full = Recipe(regularize=everything)
-    assert (full.l1, full.l2, full.max_norm, full.dropout) == (0.1, 0.2, 4.0, 0.3)
+    assert (full.penalty(L1), full.penalty(L2)) == (0.1, 0.2)
+    assert (full.max_norm, full.dropout) == (4.0, 0.3)
     assert full.smoothing == 0.4

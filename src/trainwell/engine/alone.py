@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.engine.distributed import Cut
@@ -66,7 +68,10 @@ class Alone:
             for owner, last in places[slot.name]:
                 owner._buffers[last] = view(buffers, slot)[0]
         self.grads = [view(grad, slot)[0] for slot in parameters]
+        self.parameters = parameters[-1].stop if parameters else 0  # numbers, without padding
+        self.slots = parameters
         self.seed = self.epoch = self.step = 0
+        self.holding = False
 
     def start_epoch(self, seeds: Sequence[int], epoch: int, steps: int, done: int = 0) -> None:
         """Begin the member's random streams of an epoch, of which some steps may be done."""
@@ -76,6 +81,9 @@ class Alone:
 
     def forward(self, x: Tensor, train: bool) -> Tensor:
         """Logits (1, B, C) of inputs (1, B, ...)."""
+        return self._passed(self.network, x, train)
+
+    def _passed(self, network: Callable[[Tensor], Tensor], x: Tensor, train: bool) -> Tensor:
         if self.network.training != train:
             self.network.train(train)
         x = x[0]
@@ -83,13 +91,33 @@ class Alone:
             # Pooling and small convolutions are 1.3 to 1.6 times faster with channels last.
             x = x.contiguous(memory_format=torch.channels_last)
         if not (train and self.draws):
-            logits: Tensor = self.network(x)
-            return logits[None]
+            return network(x)[None]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.seed, "module", self.epoch, self.step, *self.salt))
+            self.step += not self.holding
+            return network(x)[None]
+
+    def outputs(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Logits (B, C) in training at weights of the caller's, θ (P,), for inputs (1, B, ...).
+
+        Derivatives of any order by θ can be taken.
+        """
+        named = {s.name: theta[s.start : s.stop].view(s.shape) for s in self.slots}
+        return self._passed(lambda some: functional_call(self.network, named, (some,)), x, True)[0]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, random numbers are those of one step, however often the network is asked."""
+        self.holding = True
+        for masks in self.masks:
+            masks.hold(True)
+        try:
+            yield
+        finally:
+            self.holding = False
             self.step += 1
-            logits = self.network(x)
-        return logits[None]
+            for masks in self.masks:
+                masks.hold(False)
 
     def activations(self, x: Tensor) -> Iterator[tuple[str, nn.Module, Tensor]]:
         """Name, layer and output of every activation, in eval mode: (1, F, B), or maps."""

@@ -28,7 +28,7 @@ from trainwell.errors import UserError
 from trainwell.files import write_whole
 from trainwell.recipe import to_toml
 
-FORMAT = 1
+FORMAT = 2
 
 
 def save(path: Path, population: Population, history: Sequence[EpochScore]) -> None:
@@ -44,6 +44,7 @@ def save(path: Path, population: Population, history: Sequence[EpochScore]) -> N
         "buffers": p.buffers,
         "best_theta": p.best_theta,
         "best_buffers": p.best_buffers,
+        "shrunk": p.shrunk,
     }
     tensors |= {f"state{i}": s for i, s in enumerate(p.state)}
     if p.before is not None:
@@ -99,7 +100,9 @@ def restore(saved: Saved, population: Population) -> list[EpochScore]:
         for i, ending in facts["done"].items():
             theta, buffers = tensors[f"done{i}.theta"], tensors[f"done{i}.buffers"]
             p.done[int(i)] = Trained(p.members[int(i)], theta, buffers, **_numbers(ending))
-        p.members = [p.members[i] for i in facts["ids"]]
+        p.members, p.samplers = (
+            [given[i] for i in facts["ids"]] for given in (p.members, p.samplers)
+        )
         p.ids, p.epochs, p.place = list(facts["ids"]), facts["epochs"], tuple(facts["place"])
         p.best = [(float(loss), float(accuracy)) for loss, accuracy in facts["best"]]
         p.best_epoch = list(facts["best_epoch"])
@@ -108,13 +111,15 @@ def restore(saved: Saved, population: Population) -> list[EpochScore]:
             tensors[n].to(p.device) for n in ("best_theta", "best_buffers")
         )
         p.state = tuple(tensors[f"state{i}"].to(p.device) for i in range(len(p.state)))
-        p.grad = torch.zeros_like(p.theta)
+        p.grad, p.shrunk = torch.zeros_like(p.theta), tensors["shrunk"].to(p.device)
         if p.before is not None:
             p.before = tensors["before"].to(p.device)
         if p.members:
             p.rebuild()
         p.probes = [_probe(row) for row in facts["probes"]]
-        return [_score(row) for row in facts["history"]]
+        history = [_score(row) for row in facts["history"]]
+        p.losses = [[s.val_loss for s in history if s.member == i] for i in p.ids]
+        return history
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(path, error) from None
 
@@ -163,6 +168,7 @@ def _ending(trained: Trained) -> dict[str, Any]:
         "accuracy": repr(trained.accuracy),
         "log_loss": repr(trained.log_loss),
         "diverged": trained.diverged,
+        "shrunk": trained.shrunk,
     }
 
 

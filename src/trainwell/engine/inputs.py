@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,12 +122,20 @@ class FoldInputs:
         inputs: npt.NDArray[np.generic],
         folds: Sequence[nn.Sequential],
         device: torch.device,
+        augmented: bool = False,
     ) -> None:
-        """inputs (N, ...) are shared, not copied, unless they are pre-processed once and kept."""
+        """inputs (N, ...) are shared, not copied, unless they are pre-processed once and kept.
+
+        augmented: pictures or clips will be asked for with changes before their pre-processing.
+        """
         self.layers = list(folds)  # the whole pre-processing of each fold, for the saved model
         self.blocks = category_blocks(folds[0])  # of the columns that networks see
-        self.examples = len(inputs)
+        self.examples, self.device = len(inputs), device
         self.raw = inputs
+        self.signals = inputs if augmented else inputs[:0]
+        # What turns raw examples into pictures or clips, and each fold's pre-processing of those.
+        self.front = folds[0][0]
+        self.behind = [copy.deepcopy(fold[1:]).to(device) for fold in folds] if augmented else []
         shared = shared_layers(folds[0])
         front = nn.Sequential(*list(folds[0])[:shared])
         if shared and self._fits(front):
@@ -171,20 +179,41 @@ class FoldInputs:
         left: dict[str, Any] = {"layers": []} | ({} if self.bank is None else {"raw": self.raw[:0]})
         return self.__dict__ | left
 
+    def gather_changed(
+        self, folds: Tensor, rows: Tensor, change: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """As `gather`, with pictures or clips (K, B, ...) changed before their pre-processing.
+
+        Rows that `change` leaves alone are as `gather` gives them, up to rounding.
+        """
+        members, batch = rows.shape
+        assert len(self.signals), "made without `augmented`"
+        with torch.no_grad():
+            raw = take(self.signals, rows.reshape(-1).numpy()).to(self.device)
+            signals = self.front(raw)
+            changed = change(signals.view(members, batch, *signals.shape[1:]))
+            each = [self.behind[f](x) for f, x in zip(folds.tolist(), changed, strict=True)]
+        self._let_go(raw.nbytes)
+        return each[0][None] if members == 1 else torch.stack(each)
+
+    def _let_go(self, read: int) -> None:
+        """Count bytes read from a mapped file; now and then let its pages go."""
+        self._read += read
+        if self._read > HELD_BYTES:
+            release(self.raw)
+            release(self.signals)
+            self._read = 0
+
     def gather(self, folds: Tensor, rows: Tensor) -> Tensor:
         """Inputs (K, B, ...) for rows (K, B) of the folds (K,), on the device."""
         members, batch = rows.shape
         if self.bank is not None:
             places = (folds[:, None] * self.examples + rows).reshape(-1).to(self.bank.device)
             return self.bank.index_select(0, places).view(members, batch, *self.shape)
-        device = next((b.device for f in self.folds for b in f.buffers()), torch.device("cpu"))
         with torch.no_grad():
             each = [
-                self.folds[f](take(self.raw, r).to(device))
+                self.folds[f](take(self.raw, r).to(self.device))
                 for f, r in zip(folds.tolist(), rows.numpy(), strict=True)
             ]
-        self._read += rows.numel() * self.raw[0].nbytes
-        if self._read > HELD_BYTES:
-            release(self.raw)
-            self._read = 0
+        self._let_go(rows.numel() * self.raw[0].nbytes)
         return each[0][None] if members == 1 else torch.stack(each)

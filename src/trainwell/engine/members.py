@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from trainwell.engine.inputs import FoldInputs
 from trainwell.engine.stack import Slot, rows_of
 from trainwell.recipe import Recipe
 from trainwell.seeding import numpy_stream, torch_stream
+from trainwell.techniques.init import Lsuv
 
+FIT_ROWS = 512  # training rows on which an initialisation that needs some is fitted, at most
 TRAIN_SAMPLE = 2000  # training rows scored after each epoch, at most
 
 
@@ -28,6 +31,7 @@ class Examples:
     classes: int
     device: torch.device
     ranks: Ranks = Ranks()  # the processes that compute together
+    rate: int = 16_000  # samples per second, where inputs are clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +66,14 @@ def plan(members: Sequence[Member]) -> list[list[int]]:
     """Positions of the members that can share a population, in order of first appearance.
 
     They share what sets the shape of the computation: architecture, loss, update rule, batch size,
-    steps and epochs, pre-processing, kinds of augmentation, and whether units are dropped at all.
-    Everything else may differ from member to member.
+    steps and epochs, pre-processing, and whether units are dropped at all. Everything else may
+    differ from member to member.
     """
     groups: dict[object, list[int]] = {}
     for position, member in enumerate(members):
         r = member.recipe
-        kinds = tuple(type(a) for a in r.augment)
-        shape = (r.model, r.loss, type(r.optimizer), bool(r.dropout), r.preprocess, kinds)
+        rule = (type(r.optimizer), r.optimizer.state)
+        shape = (r.model, r.loss, rule, bool(r.dropout), r.preprocess)
         key = (shape, r.epochs, member.batch, member.steps)
         groups.setdefault(key, []).append(position)
     return list(groups.values())
@@ -87,9 +91,12 @@ class Trained:
     accuracy: float  # on its validation rows, best epoch
     log_loss: float
     diverged: bool
+    shrunk: float = 0.0  # how often max norm has shrunk a unit
 
 
-def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Tensor:
+def initial_row(
+    member: Member, network: nn.Module, slots: Sequence[Slot], examples: Examples
+) -> Tensor:
     """A member's initial parameters, a padded row, from its own stream, one stream per layer.
 
     Modules with a method `initial_values(generator)` say themselves how theirs begin, by name.
@@ -108,7 +115,27 @@ def initial_row(member: Member, network: nn.Module, slots: Sequence[Slot]) -> Te
             member.recipe.init(part, torch_stream(member.seed, "init", slot.name))
         elif "bias" in slot.name.rpartition(".")[2]:  # also bias_ih_l0 of recurrent layers
             part.zero_()
+    if isinstance(member.recipe.init, Lsuv):
+        _fit_row(row, member.recipe.init, member, network, slots, examples)
     return row
+
+
+def _fit_row(
+    row: Tensor,
+    init: Lsuv,
+    member: Member,
+    network: nn.Module,
+    slots: Sequence[Slot],
+    examples: Examples,
+) -> None:
+    """Fit initial weights, in place, on some of the member's training rows."""
+    copied = copy.deepcopy(network)
+    own = dict(copied.named_parameters())
+    for slot in slots:
+        own[slot.name].data = row[slot.start : slot.stop].view(slot.shape)  # no copy
+    rows = torch.from_numpy(train_sample(member)[:FIT_ROWS])
+    inputs = examples.inputs.gather(torch.tensor([member.fold]), rows[None])[0]
+    init.fit(copied, inputs.cpu())
 
 
 def train_sample(member: Member) -> IntArray:

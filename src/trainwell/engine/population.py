@@ -25,9 +25,11 @@ from trainwell.engine.members import (
     plan,
     train_sample,
 )
+from trainwell.engine.sampling import Sampler, sampler_of
 from trainwell.engine.share import Rows, Share, Way
 from trainwell.engine.stack import can_stack, layout, row_width, rows_of
 from trainwell.engine.vmapped import can_vmap
+from trainwell.techniques.optim.rules import ClosureRule
 
 if TYPE_CHECKING:
     from trainwell.engine.probes import Probe
@@ -55,18 +57,23 @@ def build(member: Member, examples: Examples) -> nn.Module:
     return network
 
 
-def default_execution(network: nn.Module, members: int, examples: Examples) -> Execution:
+def default_execution(
+    network: nn.Module, members: Sequence[Member], examples: Examples
+) -> Execution:
     """All at once where that works, except convolutions on a CPU.
 
-    Grouped convolutions are slow there, so that stacking them gains nothing.
+    Grouped convolutions are slow there, so that stacking them gains nothing. Rules that ask for
+    the loss at points of their own choice take members one by one.
     """
+    if isinstance(members[0].recipe.optimizer, ClosureRule):
+        return Execution("looped", 1)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
-    if members == 1 or (convolves and examples.device.type == "cpu"):
+    if len(members) == 1 or (convolves and examples.device.type == "cpu"):
         return Execution("looped", 1)
     if can_stack(network, examples.inputs.shape):
-        return Execution("stacked", members)
+        return Execution("stacked", len(members))
     if can_vmap(network, torch.zeros(examples.inputs.shape)):
-        return Execution("vmapped", members)
+        return Execution("vmapped", len(members))
     return Execution("looped", 1)
 
 
@@ -89,13 +96,16 @@ class Population:
         """
         if len(plan(members)) != 1:
             raise ValueError("these members cannot share a population; plan() says which can")
+        closure = isinstance(members[0].recipe.optimizer, ClosureRule)
+        if closure and execution is not None and execution.way != "looped":
+            raise ValueError("members with this optimiser train one by one")
         self.examples, self.device, self.precision = examples, examples.device, precision
         self.network = build(members[0], examples)
         self.parameters, self.statistics = layout(self.network)
-        self.execution = execution or default_execution(self.network, len(members), examples)
+        self.execution = execution or default_execution(self.network, members, examples)
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
-        rows = [initial_row(m, self.network, self.parameters) for m in members]
+        rows = [initial_row(m, self.network, self.parameters, examples) for m in members]
         self.theta = torch.stack(rows).to(self.device)
         begin = rows_of(self.network, self.statistics)
         self.buffers = begin.repeat(len(members), 1).to(self.device)
@@ -103,9 +113,15 @@ class Population:
         rule = members[0].recipe.optimizer
         self.state = tuple(torch.zeros_like(self.theta) for _ in rule.state)
         self.weights = torch.zeros(row_width(self.parameters))
+        self.biases = torch.zeros(row_width(self.parameters))
         for slot in self.parameters:
             self.weights[slot.start : slot.stop] = float(slot.decays)
-        self.weights = self.weights.to(self.device)
+            self.biases[slot.start : slot.stop] = float(not slot.decays)
+        self.weights, self.biases = self.weights.to(self.device), self.biases.to(self.device)
+        self.shrunk = torch.zeros(len(members), dtype=torch.int64, device=self.device)
+        self.losses: list[list[float]] = [[] for _ in members]  # on validation rows, by epoch
+        known: dict[object, Sampler] = {}  # members of one fold have the same neighbours
+        self.samplers = [sampler_of(m, examples, known) for m in members]
         self.epochs = 0  # complete ones
         self.place = (0, 0)  # in the present epoch: share, and steps of it that are done
         self.done: dict[int, Trained] = {}
@@ -141,6 +157,8 @@ class Population:
                 self.grad[rows],
                 tuple(s[rows] for s in self.state),
                 self.weights,
+                self.biases,
+                self.shrunk[rows],
             ),
             self.examples,
             way=self.execution.way,
@@ -167,6 +185,7 @@ class Population:
                 accuracy,
                 loss,
                 diverged,
+                float(self.shrunk[k]),
             )
         self._keep([k for k in range(len(self.members)) if k not in set(rows)])
 
@@ -174,6 +193,9 @@ class Population:
         index = torch.tensor(list(rows), dtype=torch.long, device=self.device)
         self.theta, self.buffers = self.theta[index], self.buffers[index]
         self.grad = torch.zeros_like(self.theta)
+        self.shrunk = self.shrunk[index]
+        self.losses = [self.losses[r] for r in rows]
+        self.samplers = [self.samplers[r] for r in rows]
         self.state = tuple(s[index] for s in self.state)
         self.best_theta, self.best_buffers = self.best_theta[index], self.best_buffers[index]
         self.before = None if self.before is None else self.before[index]

@@ -26,11 +26,13 @@ SATURATED = 0.98  # of a tanh unit's range; a sigmoid's is taken to the same sca
 class Probe:
     """What was measured in one layer of one member after one epoch; nan where it has no meaning.
 
+    Epoch 0 is before the first step: what the initial weights make of the data.
+
     Weight layers have the first three numbers, activation layers the others.
     """
 
     member: int
-    epoch: int  # counted from 1
+    epoch: int  # counted from 1; 0: the initial weights
     layer: str  # its place in the network, for instance "3"
     gradient: float = float("nan")  # norm of the loss's gradient by the layer's weights
     weight: float = float("nan")  # norm of the weights
@@ -63,8 +65,7 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
     x = examples.inputs.gather(share.folds, batch)
     y = examples.labels[batch].to(p.device)
     logits = share.network.forward(x, train=False)
-    loss = share.members[0].recipe.loss(logits, y, share.smoothing, share.class_weights)
-    share.network.gradient(loss.sum())  # into rows that the next step overwrites
+    share.network.gradient(share.loss(logits, y).sum())  # into rows that the next step overwrites
     before = p.theta if p.before is None else p.before
     found = []
     for slot in share.weight_slots:
@@ -74,7 +75,7 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
         name = slot.name.rpartition(".")[0]
         for k, member in enumerate(ids):
             gradient, weight, step = (size[k] for size in sizes)
-            ratio = step / weight if weight else float("nan")
+            ratio = step / weight if weight and p.epochs else float("nan")
             found.append(Probe(member, p.epochs, name, gradient, weight, ratio))
     return found
 

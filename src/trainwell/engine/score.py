@@ -40,7 +40,9 @@ def score_epoch(population: Population) -> list[EpochScore]:
     columns = p.examples.ranks.agree(
         (train_loss, train_accuracy, val_loss, val_accuracy, val_error)
     )
-    begin = [rate_at(m.recipe, p.epochs - 1) for m in p.members]
+    begin = [
+        rate_at(m.recipe, p.epochs - 1, seen) for m, seen in zip(p.members, p.losses, strict=True)
+    ]
     return [
         EpochScore(i, p.epochs, begin[k], *(float(c[k]) for c in columns))
         for k, i in enumerate(p.ids)

@@ -11,20 +11,28 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainwell.engine.alone import Alone
+from trainwell.engine.augmenting import Augmenter
+from trainwell.engine.closure import closure_step
 from trainwell.engine.distributed import Cut
 from trainwell.engine.members import Examples, Member
-from trainwell.engine.stack import Stack, layout, view
+from trainwell.engine.sampling import Order
+from trainwell.engine.stack import DropoutMasks, Stack, layout, view
 from trainwell.engine.vmapped import Vmapped
+from trainwell.errors import UserError
 from trainwell.recipe import Recipe
-from trainwell.seeding import stream_seed
+from trainwell.techniques.augment.mixing import Mixed
+from trainwell.techniques.balance import ClassWeights, EffectiveNumber, Focal, LogitAdjust
 from trainwell.techniques.optim.first_order import Adam
+from trainwell.techniques.optim.matrix import Muon
+from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import L1, L2, MaxNorm
+from trainwell.techniques.schedules import OneCycle, ReduceOnPlateau, WarmUp
 
 Number = float | Tensor
 Way = Literal["stacked", "vmapped", "looped"]
@@ -38,7 +46,9 @@ class Rows:
     buffers: Tensor  # (K, Q)
     grad: Tensor  # (K, P)
     state: tuple[Tensor, ...]  # of the update rule, each (K, P)
-    weights: Tensor  # (P,), 1 where regularisation applies
+    weights: Tensor  # (P,), 1 for weights, to which regularisation applies
+    biases: Tensor  # (P,), 1 for biases and norm parameters, to which it applies when asked
+    shrunk: Tensor  # (K,), how often max norm has shrunk a unit
 
 
 class Share:
@@ -65,23 +75,34 @@ class Share:
         )
         self.folds = torch.tensor([m.fold for m in members])
         self.rule = recipes[0].optimizer
-        self.hyper = {
+        self.hyper: dict[str, Any] = {
             f.name: self._column([getattr(r.optimizer, f.name) for r in recipes])
             for f in dataclasses.fields(self.rule)
         }
-        self.l1 = self._column([r.l1 for r in recipes])
-        self.l2 = self._column([r.l2 for r in recipes])
+        self.weight_slots = [s for s in layout(network)[0] if s.decays]
+        if isinstance(self.rule, Muon):
+            self.hyper["matrices"] = [(s.start, s.stop, tuple(s.shape)) for s in self.weight_slots]
+        if isinstance(self.rule, ClosureRule) and self.cut is not None:
+            name = type(self.rule).__name__
+            problem = f"{name} asks for the loss again and again; processes cannot share that"
+            raise UserError(
+                "optimizer", problem, "Train in one process, or with another optimiser."
+            )
+        self.penalties = [
+            (kind, where, self._column([r.penalty(kind, where is rows.biases) for r in recipes]))
+            for kind in (L1, L2)
+            for where in (rows.weights, rows.biases)
+        ]
         self.limit = self._column([r.max_norm for r in recipes], columns=1)
         self.limited = any(r.max_norm < float("inf") for r in recipes)
         self.smoothing = self._column([r.smoothing for r in recipes], columns=1)
-        self.class_weights = self._class_weights(recipes)
-        self.strengths = [
-            torch.tensor([r.augment[i].strength for r in recipes], device=self.device)
-            for i in range(len(recipes[0].augment))
-        ]
-        self.generator = torch.Generator()
+        self.class_weights, self.offsets = self._balance(recipes)
+        self.focus = self._column([_focus(r) for r in recipes], columns=1)
+        inputs = [r.input_dropout for r in recipes]
+        self.input_masks = DropoutMasks("input", inputs, self.device, self.cut)
+        self.drops_inputs = any(inputs)
+        self.augmenter = Augmenter(self.members, self.device, examples.rate)
         self.alike = _alike(recipes)
-        self.weight_slots = [s for s in layout(network)[0] if s.decays]
 
     def _column(self, values: Sequence[float], columns: int = 2) -> Number:
         """One number where all members agree, else a (K, 1) column, or (K,) with columns=1."""
@@ -90,103 +111,203 @@ class Share:
         column = torch.tensor(values, device=self.device)
         return column[:, None] if columns == 2 else column
 
-    def _class_weights(self, recipes: Sequence[Recipe]) -> Tensor | None:
-        """Weights (K, C) from the counts of each member's own training rows."""
-        if all(r.balance is None for r in recipes):
-            return None
-        labels, classes = self.examples.labels, self.examples.classes
-        rows = []
+    def _balance(self, recipes: Sequence[Recipe]) -> tuple[Tensor | None, Tensor | None]:
+        """Class weights and offsets of the logits, each (K, C) or None, by each member's rows."""
+        weights, offsets = [], []
         for recipe, member in zip(recipes, self.members, strict=True):
-            counts = torch.bincount(labels[torch.from_numpy(member.train)], minlength=classes)
-            alone = recipe.balance
-            rows.append(torch.ones(classes) if alone is None else alone.weights(counts))
-        return torch.stack(rows).to(self.device)
+            counts, balance = class_counts(member, self.examples), recipe.balance
+            weights.append(torch.ones(len(counts)))
+            offsets.append(torch.zeros(len(counts)))
+            if isinstance(balance, ClassWeights | EffectiveNumber):
+                weights[-1] = balance.weights(counts)
+            elif isinstance(balance, LogitAdjust) and balance.when == "loss":
+                offsets[-1] = balance.offsets(counts)
+        weigh = any(isinstance(r.balance, ClassWeights | EffectiveNumber) for r in recipes)
+        shift = any(isinstance(r.balance, LogitAdjust) for r in recipes)
+        return (
+            torch.stack(weights).to(self.device) if weigh else None,
+            torch.stack(offsets).to(self.device) if shift else None,
+        )
 
-    def start_epoch(self, epoch: int, steps: int, done: int) -> None:
-        """Begin the random streams of an epoch, of which `done` steps have been taken before."""
+    def start_epoch(
+        self, epoch: int, steps: int, done: int, losses: Sequence[Sequence[float]]
+    ) -> None:
+        """Begin the random streams of an epoch, of which `done` steps have been taken before.
+
+        losses: each member's validation losses so far, for schedules that watch them.
+        """
         self.epoch = epoch
-        self.network.start_epoch([m.seed for m in self.members], epoch, steps, done)
+        seeds = [m.seed for m in self.members]
+        self.network.start_epoch(seeds, epoch, steps, done)
+        self.input_masks.start_epoch(seeds, epoch, steps, done)
         self.rates = [
-            [rate_at(m.recipe, epoch + step / steps) for step in range(steps)] for m in self.members
+            [rate_at(m.recipe, epoch + step / steps, seen) for step in range(steps)]
+            for m, seen in zip(self.members, losses, strict=True)
         ]
         self.lr = torch.tensor(self.rates, device=self.device)  # (K, steps)
 
-    def step(self, chosen: Tensor, step: int, before: int) -> None:
-        """One step of every member on its rows `chosen` (K, B).
+    def step(self, order: Order, step: int, before: int) -> None:
+        """One step of every member on its rows, (K, B) each.
 
         step: of this epoch; before: steps that the members took before it, all epochs together.
         """
         e, cut = self.examples, self.cut
-        mine = chosen if cut is None else chosen[:, cut.mine]
-        x = self.augmented(e.inputs.gather(self.folds, mine), step)
-        y = e.labels[mine].to(self.device)
-        losses = self.losses(x, y)
-        if cut is None:
-            self.network.gradient(losses.sum())
+        mixes = self.augmenter.mixes
+        # Batches are mixed as a whole; everything else is done for this rank's rows alone.
+        mine = slice(None) if cut is None or mixes else cut.mine
+        self.augmenter.start_step(self.epoch, step, order.rows.shape[1], None if mixes else cut)
+        x = self._inputs(order, mine)
+        mixed = self.augmenter.mixed(x)
+        x = x if mixed is None else mixed.x
+        if mixes and cut is not None:
+            x = x[:, cut.mine]
+        if self.drops_inputs:
+            shape = torch.Size((len(x), *x.shape[2:], x.shape[1]))
+            x = x * self.input_masks.next(shape).movedim(-1, 1)
+        y = e.labels[order.rows].to(self.device)
+        if isinstance(self.rule, ClosureRule):
+            self._closure_step(x, y, mixed, step, before)
         else:
-            self.network.gradient((losses * self._part_of_loss(cut, chosen)).sum())
-            cut.ranks.add(self.rows.grad)
-        # Penalties act on the gradient, so that the loss that people see is without them.
-        self._penalise()
-        self._update(step, before)
+            self.network.gradient(self._total(self.logits(x), y, mixed).sum())
+            if cut is not None:
+                cut.ranks.add(self.rows.grad)
+            # Penalties act on the gradient, so that the loss that people see is without them.
+            self._penalise()
+            self._update(step, before)
         if self.limited:
             for slot in self.weight_slots:
-                MaxNorm.project(self.limit, view(self.rows.theta, slot))
+                self.rows.shrunk.add_(MaxNorm.project(self.limit, view(self.rows.theta, slot)))
 
-    def losses(self, x: Tensor, y: Tensor) -> Tensor:
-        """The loss of each member (K,) for inputs (K, B, ...) and labels (K, B), in training."""
-        loss = self.members[0].recipe.loss
-        if self.precision is None:
-            logits = self.network.forward(x, train=True)
+    def _inputs(self, order: Order, mine: slice) -> Tensor:
+        """Pre-processed, augmented inputs (K, b, ...) of these rows of a batch."""
+        inputs, augmenter = self.examples.inputs, self.augmenter
+        rows = order.rows[:, mine]
+        if augmenter.signals:
+            x = inputs.gather_changed(self.folds, rows, augmenter.change_signals)
         else:
-            with torch.autocast(self.device.type, dtype=self.precision):
-                logits = self.network.forward(x, train=True).float()
-        return loss(logits, y, self.smoothing, self.class_weights)
+            x = inputs.gather(self.folds, rows)
+        if order.partners is not None and order.shift is not None:
+            others = inputs.gather(self.folds, order.partners[:, mine])
+            shift = order.shift[:, mine].to(self.device)
+            x = x + shift.view(*shift.shape, *[1] * (x.dim() - 2)) * (others - x)
+        return augmenter.change_features(x)
 
-    def _part_of_loss(self, cut: Cut, chosen: Tensor) -> Number:
+    def logits(self, x: Tensor) -> Tensor:
+        """Outputs (K, b, C) in training."""
+        if self.precision is None:
+            return self.network.forward(x, train=True)
+        with torch.autocast(self.device.type, dtype=self.precision):
+            return self.network.forward(x, train=True).float()
+
+    def _total(self, logits: Tensor, y: Tensor, mixed: Mixed | None) -> Tensor:
+        """The loss of each member (K,) for this rank's outputs (K, b, C), all labels (K, B)."""
+        losses = self._losses(logits, y)
+        if mixed is None:
+            return losses
+        return losses.lerp(self._losses(logits, y.gather(1, mixed.partner)), mixed.share)
+
+    def _losses(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The loss of each member (K,): this rank's part of the mean over labels y (K, B)."""
+        cut = self.cut
+        if cut is None:
+            return self.loss(logits, y)
+        return self.loss(logits, y[:, cut.mine]) * self._part_of_loss(cut, y)
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The loss of each member (K,) for outputs (K, b, C) and labels (K, b)."""
+        loss = self.members[0].recipe.loss
+        logits = logits if self.offsets is None else logits + self.offsets[:, None, :]
+        return loss(logits, y, self.smoothing, self.class_weights, self.focus)
+
+    def _part_of_loss(self, cut: Cut, y: Tensor) -> Number:
         """What the mean over this rank's rows weighs in the mean over the whole batch (K, B)."""
         if self.class_weights is None:
             return cut.share
-        own = self.class_weights.gather(1, self.examples.labels[chosen].to(self.device))
+        own = self.class_weights.gather(1, y)
         return own[:, cut.mine].sum(dim=1) / own.sum(dim=1)
 
-    def augmented(self, x: Tensor, step: int) -> Tensor:
-        """Inputs (K, B, ...) changed at random, each member from its own stream of this step."""
-        for number, strength in enumerate(self.strengths):
-            batch = x.shape[1] if self.cut is None else self.cut.batch
-            noise = torch.empty((len(x), batch, *x.shape[2:]))
-            for k, member in enumerate(self.members):
-                seed = stream_seed(member.seed, "augment", number, self.epoch, step)
-                noise[k].normal_(generator=self.generator.manual_seed(seed))
-            if self.cut is not None:
-                noise = noise[:, self.cut.mine]
-            kind = self.members[0].recipe.augment[number]
-            x = kind.apply(x, strength, noise.to(self.device))
-        return x
+    def _closure_step(
+        self, x: Tensor, y: Tensor, mixed: Mixed | None, step: int, before: int
+    ) -> None:
+        rule, rows, network = self.rule, self.rows, self.network
+        assert isinstance(rule, ClosureRule) and isinstance(network, Alone)
+
+        def penalty(theta: Tensor) -> Tensor:
+            found = theta.new_zeros(())
+            for kind, where, strength in self.penalties:
+                if strength:
+                    found = found + kind.value(strength, theta * where[: len(theta)])
+            return found
+
+        closure_step(
+            rule,
+            network,
+            (rows.theta, rows.buffers, rows.state),
+            x,
+            lambda z: self._total(z, y, mixed).sum(),
+            penalty,
+            self.rates[0][step],
+            before,
+        )
 
     def _penalise(self) -> None:
         rows = self.rows
-        if isinstance(self.l1, Tensor) or self.l1:
-            L1.add_gradient(self.l1, rows.theta, rows.grad, rows.weights)
-        if isinstance(self.l2, Tensor) or self.l2:
-            L2.add_gradient(self.l2, rows.theta, rows.grad, rows.weights)
+        for kind, where, strength in self.penalties:
+            if isinstance(strength, Tensor) or strength:
+                kind.add_gradient(strength, rows.theta, rows.grad, where)
 
     def _update(self, step: int, before: int) -> None:
-        rows = self.rows
+        rows, cycled = self.rows, self._cycled(step)
+        assert not isinstance(self.rule, ClosureRule)
         if isinstance(self.rule, Adam) and _FUSED_ADAM is not None:
             for part in self.alike:
                 rule = self.members[part.start].recipe.optimizer
                 assert isinstance(rule, Adam)
+                beta1 = rule.beta1 if cycled is None else cycled[part.start]
+                rule = rule if beta1 is None else dataclasses.replace(rule, beta1=beta1)
                 _fused_adam(rule, rows, part, self.rates[part.start][step], before)
             return
+        hyper = self.hyper
+        name = next((n for n in ("momentum", "beta1") if n in hyper), None)
+        if cycled is not None and name is not None:
+            own = [getattr(m.recipe.optimizer, name) for m in self.members]
+            values = [o if c is None else c for o, c in zip(own, cycled, strict=True)]
+            hyper = hyper | {name: self._column(values)}
         lr = self.lr[:, step : step + 1]
-        self.rule.update(rows.theta, rows.grad, rows.state, lr, before, rows.weights, **self.hyper)
+        self.rule.update(rows.theta, rows.grad, rows.state, lr, before, rows.weights, **hyper)
+
+    def _cycled(self, step: int) -> list[float | None] | None:
+        """Momentum by the schedule of each member; None where the rule's own stays."""
+        recipes = [m.recipe for m in self.members]
+        if not any(isinstance(r.schedule, OneCycle) for r in recipes):
+            return None
+        epoch = self.epoch + step / len(self.rates[0])
+        return [
+            r.schedule.momentum(epoch, r.epochs) if isinstance(r.schedule, OneCycle) else None
+            for r in recipes
+        ]
 
 
-def rate_at(recipe: Recipe, epoch: float) -> float:
-    """The learning rate at a moment of training, in epochs."""
+def class_counts(member: Member, examples: Examples) -> Tensor:
+    """Training rows of the member in each class (C,)."""
+    labels = examples.labels[torch.from_numpy(member.train)]
+    return torch.bincount(labels, minlength=examples.classes)
+
+
+def _focus(recipe: Recipe) -> float:
+    return recipe.balance.gamma if isinstance(recipe.balance, Focal) else 0.0
+
+
+def rate_at(recipe: Recipe, epoch: float, losses: Sequence[float] = ()) -> float:
+    """The learning rate at a moment of training, in epochs.
+
+    losses: validation losses of the epochs before, for schedules that watch them.
+    """
     assert recipe.lr is not None, "the learning rate must be known before training"
-    return recipe.lr * recipe.schedule(epoch, recipe.epochs)
+    rate: float = recipe.lr * recipe.schedule(epoch, recipe.epochs)
+    if isinstance(recipe.schedule, ReduceOnPlateau | WarmUp):
+        rate *= recipe.schedule.after(losses)
+    return rate
 
 
 def _alike(recipes: Sequence[Recipe]) -> list[slice]:

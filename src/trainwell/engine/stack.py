@@ -157,6 +157,12 @@ class DropoutMasks:
         """cut: masks are drawn for the whole batch, and `next` gives those of this rank's rows."""
         self.layer, self.rates, self.device, self.cut = layer, tuple(rates), device, cut
         self.masks: list[Tensor] = []
+        self.holding = False
+        self.held: Tensor | None = None
+
+    def hold(self, on: bool) -> None:
+        """From now on give the next mask again and again, or take up the stream behind it."""
+        self.holding, self.held = on, None
 
     def start_epoch(self, seeds: Sequence[int], epoch: int, steps: int, done: int = 0) -> None:
         """Begin the streams of this epoch of so many steps, of which the first ones are done.
@@ -169,6 +175,8 @@ class DropoutMasks:
 
     def next(self, shape: torch.Size) -> Tensor:
         """The mask of the next step, (K, ..., B): 0 where dropped, 1 / (1 - rate) where kept."""
+        if self.held is not None:
+            return self.held
         if not self.masks:
             if self.cut is not None:
                 shape = torch.Size((*shape[:-1], self.cut.batch))
@@ -184,7 +192,9 @@ class DropoutMasks:
             block = (block if self.cut is None else block[..., self.cut.mine]).to(self.device)
             self.masks = list(block.flip(0))[: steps - self.done % steps]
             self.done = 0
-        return self.masks.pop()
+        mask = self.masks.pop()
+        self.held = mask if self.holding else None
+        return mask
 
     def _draw(self, numbers: int) -> list[npt.NDArray[np.uint64]]:
         """The next numbers of every stream, four to a word."""

@@ -23,12 +23,13 @@ from torch import nn
 
 from trainwell.engine.members import Examples, Member
 from trainwell.engine.population import Execution, Population, build, default_execution
+from trainwell.engine.sampling import stacked
 from trainwell.engine.stack import can_stack
 from trainwell.engine.threads import cores, threads_for
-from trainwell.engine.train import shuffled
 from trainwell.engine.workers import Workers
 from trainwell.files import write_whole
 from trainwell.memory import keep_freed_memory
+from trainwell.techniques.optim.rules import ClosureRule
 
 WARM, TIMED, ENOUGH = 2, 5, 0.25  # steps before, steps timed at most, seconds of them at most
 SHORT = 2.0  # seconds; trainings expected to be shorter are not worth more measuring
@@ -168,7 +169,7 @@ def _spread(
 def untimed(members: Sequence[Member], examples: Examples) -> Choice:
     """The usual way to train these members, without measuring; for processes that must agree."""
     network = build(members[0], examples)
-    usual = default_execution(network, len(members), examples)
+    usual = default_execution(network, members, examples)
     threads = threads_for(network, members[0].batch, examples.inputs.shape)
     return Choice(usual, threads, 1, len(members), 0.0, {})
 
@@ -182,14 +183,16 @@ def _measure(
     precision: torch.dtype | None,
 ) -> list[Timing]:
     """Seconds of several ways, the usual one first."""
-    usual = default_execution(network, len(members), examples)
+    usual = default_execution(network, members, examples)
     ways = [usual]
     if usual.size > together:
         ways.append(Execution(usual.way, together) if together > 1 else Execution("looped", 1))
     found = [_timed(members, examples, way, threads, precision) for way in ways]
     steps = len(members) * members[0].steps * members[0].recipe.epochs * SCORING
     if found[0].seconds * steps > SHORT:
-        others = [e for e in _others(network, usual, together) if e not in ways]
+        fixed = isinstance(members[0].recipe.optimizer, ClosureRule)
+        others = [] if fixed else _others(network, usual, together)
+        others = [e for e in others if e not in ways]
         found += [_timed(members, examples, way, threads, precision) for way in others]
     if threads > 1 and len(members) > 1:
         # With two processes no threads are left for each.
@@ -228,16 +231,17 @@ def time_step(
     keep_freed_memory()
     p = Population(members[: execution.size], examples, execution, precision)
     share, steps = p.shares[0], p.steps
-    share.start_epoch(0, steps, 0)
-    order = torch.stack([shuffled(m, 0) for m in share.members])
+    blank: list[list[float]] = [[]] * len(share.members)
+    share.start_epoch(0, steps, 0, blank)
+    order = stacked([sampler.epoch(0) for sampler in p.samplers[p.slices[0]]])
     batch = share.members[0].batch
     best, spent = float("inf"), 0.0
     for number in range(WARM + TIMED):
         step = number % steps
         if step == 0:
-            share.start_epoch(0, steps, 0)
+            share.start_epoch(0, steps, 0, blank)
         began = time.perf_counter()
-        share.step(order[:, step * batch : (step + 1) * batch], step, number)
+        share.step(order.batch(step * batch, (step + 1) * batch), step, number)
         if examples.device.type == "cuda":
             torch.cuda.synchronize()
         took = time.perf_counter() - began
@@ -252,9 +256,9 @@ def _name(members: Sequence[Member], examples: Examples, how: tuple[object, ...]
     """What timings depend on, as a key."""
     m, r = members[0], members[0].recipe
     rule = type(r.optimizer).__name__
-    what = (r.model, rule, bool(r.dropout), r.augment, m.batch, m.steps, r.epochs, len(members))
+    what = (r.model, rule, bool(r.dropout), r.augment, r.balance, m.batch, m.steps, r.epochs)
     where = (how, torch.__version__, platform.machine(), platform.node(), str(examples.device))
-    text = repr((what, tuple(examples.inputs.shape), examples.classes, where))
+    text = repr((what, len(members), tuple(examples.inputs.shape), examples.classes, where))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

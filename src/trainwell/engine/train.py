@@ -11,14 +11,12 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
 
 from trainwell.engine import probes
-from trainwell.engine.members import Member
 from trainwell.engine.population import Population
+from trainwell.engine.sampling import stacked
 from trainwell.engine.score import EpochScore, score_epoch
 from trainwell.memory import keep_freed_memory
-from trainwell.seeding import numpy_stream
 
 
 def never() -> bool:
@@ -46,10 +44,14 @@ def train(population: Population, pause: Callable[[], bool] = never) -> Iterator
 
 def _epochs(population: Population, pause: Callable[[], bool]) -> Iterator[list[EpochScore]]:
     p = population
+    if p.before is not None and not p.epochs and p.place == (0, 0):
+        p.probes += probes.measure(p)
     while p.members and p.epochs < p.members[0].recipe.epochs:
         for _ in train_epoch(p, pause):
             yield []
         scores = score_epoch(p)
+        for seen, score in zip(p.losses, scores, strict=True):
+            seen.append(score.val_loss)
         if p.before is not None:
             p.probes += probes.measure(p)
         broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
@@ -76,21 +78,17 @@ def train_epoch(population: Population, pause: Callable[[], bool] = never) -> It
     share, done = p.place
     for number in range(share, len(p.shares)):
         part = p.shares[number]
-        part.start_epoch(p.epochs, steps, done)
-        orders = torch.stack([shuffled(m, p.epochs) for m in part.members])
+        rows = p.slices[number]
+        part.start_epoch(p.epochs, steps, done, p.losses[rows])
+        orders = stacked([sampler.epoch(p.epochs) for sampler in p.samplers[rows]])
         for step in range(done, steps):
             if pause():
                 p.place = (number, step)
                 yield
             if p.before is not None and step == steps - 1:
-                p.before[p.slices[number]] = part.rows.theta
-            batch = orders[:, step * part.members[0].batch : (step + 1) * part.members[0].batch]
+                p.before[rows] = part.rows.theta
+            size = part.members[0].batch
+            batch = orders.batch(step * size, (step + 1) * size)
             part.step(batch, step, p.epochs * steps + step)
         done = 0
     p.epochs, p.place = p.epochs + 1, (0, 0)
-
-
-def shuffled(member: Member, epoch: int) -> Tensor:
-    """The member's rows in the order of this epoch; the stream depends on nothing else."""
-    stream = numpy_stream(member.seed, "shuffle", epoch)
-    return torch.from_numpy(stream.permutation(member.train)[: member.batch * member.steps])

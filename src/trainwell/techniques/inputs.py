@@ -13,30 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainwell.techniques.scaling import OwnScale, Projection, Scale, Shift
+
 UNSEEN = -1  # position of a category that training rows hardly show
-
-
-class Scale(nn.Module):
-    """x to (x - mean) · factor, in the mean's precision, result float32.
-
-    What lies beyond `LIMIT` deviations is cut there: a fill value such as 1e37 in one cell would
-    overflow the network and turn every probability of its row into NaN.
-    """
-
-    LIMIT = 1e4
-
-    mean: Tensor
-    factor: Tensor
-
-    def __init__(self, mean: Tensor, factor: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("factor", factor)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shapes: (B, ...) to the same."""
-        scaled = (x - self.mean).mul_(self.factor)  # one copy of the batch, not three
-        return scaled.float().clamp_(-self.LIMIT, self.LIMIT)
 
 
 class Bytes(nn.Module):
@@ -216,12 +195,19 @@ def mel_filters(rate: int, n_fft: int, bands: int, low: float) -> Tensor:
 
 def describe(layer: nn.Module) -> dict[str, Any]:
     """What, besides its buffers, is needed to build an input layer again: plain data."""
-    if isinstance(layer, TableEncoder):
-        levels = list(layer.levels)
-        return {"layer": "TableEncoder", "width": layer.width, "levels": levels}
-    if isinstance(layer, LogMelLayer):
-        return {"layer": "LogMel", "options": list(layer.options)}
-    return {"layer": type(layer).__name__}
+    name = type(layer).__name__
+    match layer:
+        case TableEncoder():
+            return {"layer": name, "width": layer.width, "levels": list(layer.levels)}
+        case LogMelLayer():
+            return {"layer": "LogMel", "options": list(layer.options)}
+        case Scale():
+            return {"layer": name, "limit": layer.limit, "smooth": layer.smooth}
+        case OwnScale():
+            return {"layer": name, "eps": layer.eps, "width": layer.width}
+        case Projection():
+            return {"layer": name, "square": layer.square}
+    return {"layer": name}
 
 
 def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn.Module:
@@ -234,7 +220,16 @@ def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn
         case "Identity":
             return nn.Identity()
         case "Scale":
-            return Scale(buffers["mean"], buffers["factor"])
+            limit = description.get("limit", Scale.LIMIT)
+            smooth = description.get("smooth", False)
+            return Scale(buffers["mean"], buffers["factor"], limit, smooth)
+        case "Shift":
+            return Shift(buffers["mean"], buffers["edge"])
+        case "OwnScale":
+            return OwnScale(description["eps"], description["width"])
+        case "Projection":
+            mean, edge = buffers["shift.mean"], buffers["shift.edge"]
+            return Projection(mean, edge, buffers["matrix"], description["square"])
         case "LogMel":
             rate, bands, window, hop, low, range_db = description["options"]
             return LogMelLayer(rate, bands, window, hop, low, range_db)

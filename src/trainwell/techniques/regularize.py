@@ -34,9 +34,15 @@ class L1:
     """
 
     strength: Annotated[float, Ge(0)] = 1e-5
+    biases: bool = False  # act on biases and norm parameters as well
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @staticmethod
+    def value(strength: float | Tensor, theta: Tensor) -> Tensor:
+        """λ Σ |θ|, of weights alone (P,)."""
+        return strength * theta.abs().sum()
 
     @staticmethod
     def add_gradient(
@@ -66,9 +72,15 @@ class L2:
     """
 
     strength: Annotated[float, Ge(0)] = 1e-4
+    biases: bool = False  # act on biases and norm parameters as well
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @staticmethod
+    def value(strength: float | Tensor, theta: Tensor) -> Tensor:
+        """½ λ Σ θ², of weights alone (P,)."""
+        return 0.5 * strength * theta.square().sum()
 
     @staticmethod
     def add_gradient(
@@ -91,12 +103,14 @@ class MaxNorm:
     Equation: after each update w ← w · min(1, c / ‖w‖), with w all weights that enter one unit
     (for a convolution: one output channel) and c = limit. Unlike L2 it does nothing until a unit
     grows large, so high learning rates cannot blow up the weights. Default c = 3; usual are 3 to
-    4 for wide layers with dropout, about 1 before anything happens in small nets.
+    4 for wide layers with dropout, about 1 before anything happens in small nets: the run says
+    how often a unit was held back, and warns when that never happened.
     Source: slide "Regularization"; CS231n notes, part 2; Srivastava et al. 2014.
 
     >>> import torch
     >>> weight = torch.tensor([[[3.0, 4.0], [0.3, 0.4]]])  # one member, two units, two inputs
-    >>> MaxNorm.project(1.0, weight)
+    >>> MaxNorm.project(1.0, weight)  # so many units were shrunk
+    tensor([1])
     >>> weight
     tensor([[[0.6000, 0.8000],
              [0.3000, 0.4000]]])
@@ -108,16 +122,20 @@ class MaxNorm:
         check_fields(self)
 
     @staticmethod
-    def project(limit: float | Tensor, weight: Tensor) -> None:
+    def project(limit: float | Tensor, weight: Tensor) -> Tensor:
         """Shrink, in place, the units whose norm is above the limit; the others keep their bits.
 
-        Shapes: weight (K, out, in, ...); limit a number or (K,), infinite where a member has none.
+        Shapes: weight (K, out, in, ...); limit a number or (K,), infinite where a member has none;
+        returns how many units of each member were shrunk (K,).
         """
         from torch import linalg, where
 
         norm = linalg.vector_norm(weight, dim=tuple(range(2, weight.dim())), keepdim=True)
         most = limit if isinstance(limit, float) else limit.view(-1, *[1] * (weight.dim() - 1))
-        weight.mul_(where(norm > most, most / norm, 1.0))
+        above = norm > most
+        weight.mul_(where(above, most / norm, 1.0))
+        count: Tensor = above.flatten(1).sum(dim=1)
+        return count
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,26 @@ class Dropout:
     """
 
     drop: Annotated[float, Ge(0), Lt(1)] = 0.5  # probability of being dropped, not kept
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class InputDropout:
+    """Drop inputs at random while training, each with probability `drop`.
+
+    Equation: x ∘ m / (1 - drop) with m ~ Bernoulli(1 - drop), one selection per example and step,
+    on the pre-processed inputs; nothing at prediction. Makes the network use several inputs where
+    one would do; strong with few rows. Default 0.2: usual is to keep 0.8 of the inputs (Srivastava)
+    where 0.5 of the hidden units are kept. A dropped input becomes 0, the mean after Standardize.
+    Source: slide "Dropout"; Srivastava et al. 2014.
+
+    >>> InputDropout(drop=0.2)
+    InputDropout(drop=0.2)
+    """
+
+    drop: Annotated[float, Ge(0), Lt(1)] = 0.2  # probability of being dropped, not kept
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -160,4 +198,4 @@ class LabelSmoothing:
         check_fields(self)
 
 
-Regularizer = L1 | L2 | MaxNorm | Dropout | LabelSmoothing
+Regularizer = L1 | L2 | MaxNorm | Dropout | InputDropout | LabelSmoothing

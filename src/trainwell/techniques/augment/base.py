@@ -58,4 +58,6 @@ class Augmentation(ABC):
 
 def column(strength: float | Tensor, x: Tensor) -> float | Tensor:
     """The strength in a shape that multiplies x (B, ...): a number, or (B, 1, ...)."""
-    return strength if isinstance(strength, int | float) else strength.view(-1, *[1] * (x.dim() - 1))
+    return (
+        strength if isinstance(strength, int | float) else strength.view(-1, *[1] * (x.dim() - 1))
+    )

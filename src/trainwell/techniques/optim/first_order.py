@@ -59,9 +59,12 @@ class Momentum:
     """Stochastic gradient descent with momentum.
 
     Equation: v ← μ v + g, θ ← θ - η v, with μ = momentum, η the learning rate, g the gradient of
-    the mini-batch. The rate stands outside v, as in torch. Default μ = 0.9; slide "Newton's
-    method" calls momentum an approximation of the Hessian; it speeds up along flat directions.
-    A good rate is typically 0.01 to 0.1. Source: Polyak 1964; CS231n notes, part 3.
+    the mini-batch. The rate stands outside v, as in torch. Default μ = 0.9; a good rate is
+    typically 0.01 to 0.1. The slide says that "in a sense, the momentum is an approximation of the
+    Hessian": it holds no curvature. Its step hardly shrinks where the curvature is large, as
+    Newton's does; it speeds up along flat directions, so that the number of steps grows with √κ
+    and not κ, the condition number, as for conjugate gradients.
+    Source: slide "Newton's method"; Polyak 1964; CS231n notes, part 3.
 
     >>> import torch
     >>> theta, velocity, lr = torch.ones(1, 1), torch.zeros(1, 1), torch.tensor([[0.1]])
@@ -220,6 +223,55 @@ class RmsProp:
 
 
 @dataclass(frozen=True)
+class AdaDelta:
+    """RMSprop whose steps have the size of the steps before: a rule without a rate to choose.
+
+    Equation: s ← ρ s + (1-ρ) g², Δ = √(u + ε) / √(s + ε) · g, u ← ρ u + (1-ρ) Δ², θ ← θ - η Δ,
+    with ρ = decay, ε = eps, η the learning rate, 1 in the paper. Defaults are the paper's (torch:
+    ρ = 0.9). ε is the size of the first steps, √ε: 1e-3. Works untuned over a wide band of rates
+    (1 to 10) when training is short; a tuned Adam is usually as good or better.
+    The slide calls it "another approximation method to Newton's method". True of the units only:
+    Δx/g has those of 1/H. On quadratics its steps go with the curvature to a power that depends on
+    the start, and to about -½ where gradients are noisy (Newton: -1); rotated axes undo that.
+    Source: slide "Adaptive learning rate"; Zeiler 2012.
+
+    >>> import torch
+    >>> theta, square, moved = torch.ones(1, 1), torch.zeros(1, 1), torch.zeros(1, 1)
+    >>> AdaDelta.update(theta, torch.full((1, 1), 5.0), (square, moved), torch.ones(1, 1), 0,
+    ...                 torch.ones(1), decay=0.75, eps=1e-6)
+    >>> theta  # the first step is √ε / √(1-ρ), whatever the gradient
+    tensor([[0.9980]])
+    """
+
+    decay: Annotated[float, Ge(0), Lt(1)] = 0.95
+    eps: Annotated[float, Gt(0)] = 1e-6
+    state: ClassVar[tuple[str, ...]] = ("square", "moved")
+    usual_rate: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @staticmethod
+    def update(
+        theta: Tensor,
+        grad: Tensor,
+        state: tuple[Tensor, ...],
+        lr: Tensor,
+        steps: int,
+        weights: Tensor,
+        *,
+        decay: float | Tensor,
+        eps: float | Tensor,
+    ) -> None:
+        """One step, in place; see the module for shapes."""
+        square, moved = state
+        square.lerp_(grad.square(), 1 - decay)
+        step = ((moved + eps) / (square + eps)).sqrt_().mul_(grad)
+        moved.lerp_(step.square(), 1 - decay)
+        theta.addcmul_(step, lr, value=-1.0)
+
+
+@dataclass(frozen=True)
 class Adam:
     """Adam: momentum, and a step scaled by the running size of each weight's gradient.
 
@@ -345,6 +397,3 @@ def _divide(above: Tensor, root: Tensor, eps: float | Tensor) -> Tensor:
     from torch import div
 
     return div(above, root.add_(eps), out=root)
-
-
-Optimizer = Sgd | Momentum | Nesterov | Adagrad | RmsProp | Adam | AdamW
