@@ -161,13 +161,16 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that the model names (Custom networks).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Label new rows, pictures or clips with a trained model."""
     from trainwell.prediction import predict as predict_data
     from trainwell.prediction import write_csv
 
-    found = predict_data(model, data)
+    found = predict_data(model, data, trust=trust)
     for line in [*found.notes, *(f"skipped {s.where}: {s.why}" for s in found.skipped)]:
         typer.echo(line, err=True)
     if out is None:

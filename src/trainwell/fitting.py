@@ -213,6 +213,11 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         progress.say(warning)
     progress.stage("looking at the data")
     counted = facts(work.data)
+    numbers, cost = (f"{v:,.0f}".replace(",", " ") for v in (work.parameters, work.operations))
+    progress.say(
+        f"network {type(work.recipe.model).__name__}: {numbers} parameters, "
+        f"{cost} operations per example"
+    )
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:
         work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
@@ -224,7 +229,7 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
     leave(work.trainer.examples.ranks)
     whole, model = _models(work, trained)
     _save(work, folder, history, probes, model)
-    outcome = Outcome(ladder, trained, history, whole, model)
+    outcome = Outcome(ladder, trained, history, probes, whole, model)
     try:
         return judge(work, folder, started, counted, outcome)
     except KeyboardInterrupt:

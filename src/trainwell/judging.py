@@ -22,6 +22,7 @@ from trainwell.baselines import baselines
 from trainwell.data.dataset import IntArray
 from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
+from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import cores
 from trainwell.memory import peak_megabytes
@@ -56,6 +57,7 @@ class Outcome:
     ladder: Ladder | None
     trained: Sequence[Trained]
     history: Sequence[EpochScore]
+    probes: Sequence[Probe]
     whole: models.Model
     model: models.Model
 
@@ -180,6 +182,8 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "ladder": results.ladder_table(outcome.ladder) if outcome.ladder else None,
         "members": results.member_table(outcome.trained),
         "parameters": outcome.model.parameters,
+        "network": {"parameters": work.parameters, "operations": work.operations},
+        "initial": results.initial_table(outcome.probes),
         "findings": [],
         "decisions": [],
         "warnings": work.warnings,

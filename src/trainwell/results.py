@@ -18,6 +18,7 @@ from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split
 from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
+from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Trainer
 
@@ -72,6 +73,26 @@ def baseline_table(
         {"name": b.name, "says": b.says} | empty | {part: scores(data, rows, b.probabilities, seed)}
         for b in found
     ]
+
+
+def initial_table(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """What the initial weights make of the data: one entry per layer, the mean over networks.
+
+    dead: share of units that are silent for every row; gradient: norm by the layer's weights. None
+    where a layer has no such number, or it is not finite.
+    """
+    layers: dict[str, list[Probe]] = {}
+    for probe in probes:
+        if probe.epoch == 0:
+            layers.setdefault(probe.layer, []).append(probe)
+    names = ("gradient", "weight", "mean", "spread", "dead", "saturated")
+    found = []
+    for layer, mine in layers.items():
+        means = {n: float(np.mean([getattr(p, n) for p in mine])) for n in names}
+        found.append(
+            {"layer": layer} | {n: m if math.isfinite(m) else None for n, m in means.items()}
+        )
+    return found
 
 
 def member_table(trained: Sequence[Trained]) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from trainwell.engine.members import Examples, Member, Trained
 from trainwell.engine.parts import Store
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
-from trainwell.engine.threads import operations, threads_for
+from trainwell.engine.threads import describe_size, threads_for
 from trainwell.engine.trainer import Seen, Trainer
 from trainwell.engine.workers import parse_jobs, ray_cores
 from trainwell.errors import Interrupted, UserError
@@ -99,6 +99,7 @@ class Work:
     trainer: Trainer
     threads: int  # for everything but training, which chooses its own
     parameters: int  # trained numbers of one network
+    operations: float  # floating-point, of one example through one network
     device: torch.device
     warnings: list[str]
     interrupted: bool = False
@@ -134,7 +135,7 @@ def prepare(
     recipe = chosen_recipe(data, options)
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
-    size, threads, parameters = _sized(data, probe, recipe, options)
+    size, threads, parameters, cost = _sized(data, probe, recipe, options)
     budget = Budget(_budget_seconds(options) or default_budget(size), began)
     warnings = []
     if size.epochs < recipe.epochs:
@@ -173,6 +174,7 @@ def prepare(
         trainer=trainer,
         threads=threads,
         parameters=parameters,
+        operations=cost,
         device=device,
         warnings=warnings,
     )
@@ -186,8 +188,10 @@ def _precision(options: Options) -> torch.dtype | None:
     return known[options.precision]
 
 
-def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tuple[Size, int, int]:
-    """Folds, seeds and epochs that fit the time; threads and parameters of this network."""
+def _sized(
+    data: Dataset, split: Split, recipe: Recipe, options: Options
+) -> tuple[Size, int, int, float]:
+    """Folds, seeds and epochs that fit the time; threads, parameters and cost of this network."""
     rows = split.development
     some = sample_rows(rows, data.labels, 256, options.seed)  # only the shape matters here
     layers = fit_preprocess(recipe, data.schema, data.inputs, some, rows)
@@ -195,7 +199,7 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
         shape = tuple(layers(take(data.inputs, slice(1))).shape[1:])
         blocks = category_blocks(layers)
         network = recipe.model.build(shape, len(data.classes), 0.0, blocks)
-    work = operations(network, shape)
+    parameters, work = describe_size(network, shape)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     # Who asks for workers gets one thread in each, here too: the same bits for every number.
     threads = 1 if options.jobs else threads_for(network, recipe.batch_size, shape)
@@ -214,7 +218,7 @@ def _sized(data: Dataset, split: Split, recipe: Recipe, options: Options) -> tup
         options.seeds,
         keep_epochs=seconds is None and chosen,
     )
-    return size, threads, sum(p.numel() for p in network.parameters())
+    return size, threads, parameters, work
 
 
 def _budget_seconds(options: Options) -> float | None:

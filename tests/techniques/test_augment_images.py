@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage, stats
 
 from trainwell.callstring import members
-from trainwell.techniques.augment import Augment
+from trainwell.techniques.augment import PictureAugment
 from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
 from trainwell.techniques.augment.pixels import (
     BrightnessContrast,
@@ -25,7 +25,7 @@ from trainwell.techniques.augment.pixels import (
 )
 from trainwell.techniques.augment.resample import WHOLE, blocks, blur
 
-EVERY = [cls() for cls in members(Augment) if cls.acts_on == "pictures"]  # type: ignore[attr-defined]
+EVERY = [cls() for cls in members(PictureAugment)]
 EVERY += [
     Affine(fill="zero"),
     Elastic(fill="zero"),

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from trainwell.recipe import Recipe
-from trainwell.techniques.regularize import L1, L2, Dropout, LabelSmoothing, MaxNorm
+from trainwell.techniques.losses import CrossEntropy
+from trainwell.techniques.regularize import (
+    L1,
+    L2,
+    Dropout,
+    InputDropout,
+    LabelSmoothing,
+    MaxNorm,
+)
 
 
 def test_l1_is_the_gradient_of_its_penalty() -> None:
@@ -76,3 +84,53 @@ def test_what_a_recipe_says() -> None:
     assert (full.penalty(L1), full.penalty(L2)) == (0.1, 0.2)
     assert (full.max_norm, full.dropout) == (4.0, 0.3)
     assert full.smoothing == 0.4
+
+
+# --- dropout -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.5, 0.8])
+def test_inverted_dropout_equals_the_lectures(drop: float) -> None:
+    """Train h ∘ m with weights V and test with V scaled by the share kept, or train h ∘ m / keep
+    with W = keep · V and test with W: the same network, training and testing."""
+    rule, keep = Dropout(drop), 1 - drop
+    stream = torch.Generator().manual_seed(0)
+    h = torch.rand(50, 30, generator=stream)
+    v, bias = torch.randn(30, 7, generator=stream), torch.randn(7, generator=stream)
+    w = rule.scaled(v)
+    torch.testing.assert_close(w, keep * v)
+    lecture = rule.masked(h, torch.Generator().manual_seed(5)) @ v + bias
+    inverted = rule(h, torch.Generator().manual_seed(5)) @ w + bias
+    torch.testing.assert_close(lecture, inverted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(h @ rule.scaled(v) + bias, h @ w + bias, rtol=1e-6, atol=1e-6)
+    # And both agree with their own mean over masks, which scaling the bias as well would not.
+    many = torch.stack(
+        [rule.masked(h[:1], torch.Generator().manual_seed(s)) @ v + bias for s in range(4000)]
+    )
+    mean, error = many.mean(dim=0), many.std(dim=0) / 4000**0.5
+    assert ((mean - (h[:1] @ w + bias)).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("rule", [Dropout(0.3), InputDropout(0.3)])
+def test_dropout_equals_torch_in_distribution(rule: Dropout | InputDropout) -> None:
+    x = torch.full((400, 500), 3.0)
+    found = rule(x, torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    theirs = torch.nn.functional.dropout(x, p=0.3)
+    assert found.unique().tolist() == theirs.unique().tolist()
+    for axis in (0, 1):
+        rates = (found == 0).float().mean(dim=axis)
+        expected = (theirs == 0).float().mean(dim=axis)
+        assert float(rates.mean()) == pytest.approx(0.3, abs=0.005)
+        assert float(rates.std()) == pytest.approx(float(expected.std()), rel=0.2)
+
+
+def test_smoothed_targets_give_the_smoothed_loss() -> None:
+    logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(20) % 5
+    targets = LabelSmoothing(0.2).targets(labels, 5)
+    by_hand = -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.2)
+    torch.testing.assert_close(by_hand, expected)
+    found = CrossEntropy()(logits[None], labels[None], 0.2)
+    torch.testing.assert_close(found[0], expected)

@@ -56,6 +56,7 @@ class Augmenter:
             )
             self.groups.append(group)
         self.signals = any(g.signals for g in self.groups)
+        self.changes_all = all(g.signals for g in self.groups)  # pictures or clips of everybody
         self.mixes = any(g.mixing for g in self.groups)
 
     def start_step(self, epoch: int, step: int, batch: int, cut: Cut | None) -> None:

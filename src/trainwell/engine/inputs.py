@@ -180,17 +180,19 @@ class FoldInputs:
         return self.__dict__ | left
 
     def gather_changed(
-        self, folds: Tensor, rows: Tensor, change: Callable[[Tensor], Tensor]
+        self, folds: Tensor, rows: Tensor, change: Callable[[Tensor], Tensor], whole: bool
     ) -> Tensor:
         """As `gather`, with pictures or clips (K, B, ...) changed before their pre-processing.
 
-        Rows that `change` leaves alone are as `gather` gives them, up to rounding.
+        whole: `change` acts on all members; augmentations of pictures then get bytes, which they
+        turn into values block by block. Members that `change` leaves alone are as `gather` gives
+        them, up to rounding.
         """
         members, batch = rows.shape
         assert len(self.signals), "made without `augmented`"
         with torch.no_grad():
             raw = take(self.signals, rows.reshape(-1).numpy()).to(self.device)
-            signals = self.front(raw)
+            signals = raw if whole and isinstance(self.front, Bytes) else self.front(raw)
             changed = change(signals.view(members, batch, *signals.shape[1:]))
             each = [self.behind[f](x) for f, x in zip(folds.tolist(), changed, strict=True)]
         self._let_go(raw.nbytes)

@@ -183,7 +183,8 @@ class Share:
         inputs, augmenter = self.examples.inputs, self.augmenter
         rows = order.rows[:, mine]
         if augmenter.signals:
-            x = inputs.gather_changed(self.folds, rows, augmenter.change_signals)
+            change, whole = augmenter.change_signals, augmenter.changes_all
+            x = inputs.gather_changed(self.folds, rows, change, whole)
         else:
             x = inputs.gather(self.folds, rows)
         if order.partners is not None and order.shift is not None:

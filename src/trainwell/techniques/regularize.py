@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Lt
 from trainwell.callstring import check_fields
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -143,19 +144,39 @@ class Dropout:
     """Drop hidden units at random while training, each with probability `drop`.
 
     Equation: h ∘ m / (1 - drop) with m ~ Bernoulli(1 - drop), one selection per example and step;
-    nothing at prediction. This inverted form equals the lecture's (train h ∘ m, "scale all weights
-    by p during testing" with p the share *kept*). Default 0.5 as on the slide ("typically
-    p = 0.5"); for narrow nets 0.1 to 0.3 is better.
-    Source: slides "Dropout"; Srivastava et al. 2014.
+    nothing at prediction. This inverted form equals the lecture's: train h ∘ m (`masked`), and
+    "scale all weights by p during testing" with p the share *kept* (`scaled`; the weights behind
+    the dropped units, not their biases). In papers p is the share kept, in torch and Keras the
+    share dropped; they agree at 0.5 alone, hence the name `drop`. Default 0.5 as on the slide
+    ("typically p = 0.5"); for narrow nets 0.1 to 0.3 is better. With L2 it is the lecture's
+    practical recommendation. To first order it is L2 on features scaled by the inverse Fisher
+    information, for generalised linear models and small weights (Wager et al. 2013).
+    Source: slides "Dropout", "Regularization"; Srivastava et al. 2014.
 
-    >>> Dropout(drop=0.5)
-    Dropout(drop=0.5)
+    >>> import torch
+    >>> Dropout(drop=0.5)(torch.ones(1, 6), torch.Generator().manual_seed(0))
+    tensor([[0., 2., 0., 0., 0., 2.]])
     """
 
     drop: Annotated[float, Ge(0), Lt(1)] = 0.5  # probability of being dropped, not kept
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def __call__(self, h: Tensor, generator: torch.Generator) -> Tensor:
+        """Units (B, ...) with some dropped and the others scaled, as in training."""
+        return self.masked(h, generator) / (1 - self.drop)
+
+    def masked(self, h: Tensor, generator: torch.Generator) -> Tensor:
+        """Units (B, ...) with some dropped, the others as they are: the lecture's training."""
+        import torch
+
+        kept = torch.rand(h.shape, generator=generator) >= self.drop
+        return h * kept.to(h.device)
+
+    def scaled(self, weight: Tensor) -> Tensor:
+        """The lecture's weights for testing, after training with `masked` units."""
+        return weight * (1 - self.drop)
 
 
 @dataclass(frozen=True)
@@ -168,14 +189,19 @@ class InputDropout:
     where 0.5 of the hidden units are kept. A dropped input becomes 0, the mean after Standardize.
     Source: slide "Dropout"; Srivastava et al. 2014.
 
-    >>> InputDropout(drop=0.2)
-    InputDropout(drop=0.2)
+    >>> import torch
+    >>> InputDropout(drop=0.2)(torch.ones(1, 6), torch.Generator().manual_seed(0))
+    tensor([[1.2500, 1.2500, 0.0000, 0.0000, 1.2500, 1.2500]])
     """
 
     drop: Annotated[float, Ge(0), Lt(1)] = 0.2  # probability of being dropped, not kept
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Inputs (B, ...) with some dropped and the others scaled, as in training."""
+        return Dropout(self.drop)(x, generator)
 
 
 @dataclass(frozen=True)
@@ -188,14 +214,21 @@ class LabelSmoothing:
     training uses it; reported losses are without. Default 0.1, the usual number.
     Source: slide "Regularization" (its further kinds); Szegedy et al. 2016.
 
-    >>> LabelSmoothing(amount=0.1)
-    LabelSmoothing(amount=0.1)
+    >>> import torch
+    >>> LabelSmoothing(amount=0.1).targets(torch.tensor([1]), classes=4)
+    tensor([[0.0250, 0.9250, 0.0250, 0.0250]])
     """
 
     amount: Annotated[float, Ge(0), Lt(1)] = 0.1
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def targets(self, labels: Tensor, classes: int) -> Tensor:
+        """The smoothed targets (B, C) of labels (B,); losses compute the same without them."""
+        from torch.nn import functional
+
+        return (1 - self.amount) * functional.one_hot(labels, classes) + self.amount / classes
 
 
 Regularizer = L1 | L2 | MaxNorm | Dropout | InputDropout | LabelSmoothing
