@@ -11,20 +11,47 @@ import pytest
 import typer
 import typer.core
 
+from trainwell.catalogue import SLIDES, catalogue
+from trainwell.recipe import Recipe, edit, parse_settings
+from trainwell.techniques.models.pages import ACTIVATIONS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").rglob("*.md")))
+DECK = (ROOT / "docs" / "deck-map.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.S | re.M)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.S | re.M)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_of_the_readme_runs(
+@pytest.mark.parametrize("code", [*blocks("python"), *blocks("python", DOCS)])
+def test_python_of_the_readme_and_the_docs_runs(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if re.search(r"^from (ray|dask)", code, flags=re.M):
+        pytest.skip("needs a cluster: see tests/engine/test_ray.py")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
+
+
+# A line of a table cannot hold a block: its commands and settings stand between backticks.
+SETTINGS = sorted(set(re.findall(r'--set "([^"]+)"', DECK)))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_of_the_deck_map_are_understood(setting: str) -> None:
+    name, changes = setting.partition("=")[0], parse_settings([setting])
+    assert getattr(edit(Recipe(), changes, "--set"), name) is not None
+
+
+def test_the_deck_map_has_every_slide_and_every_technique() -> None:
+    titles = " ".join(re.findall(r"^## (.*)$", DECK, flags=re.M))
+    for slide in SLIDES:
+        assert slide in titles, slide
+    words = set(re.findall(r"[A-Za-z_0-9]+", DECK))
+    missing = [e.name for e in catalogue() if e.name not in words]
+    assert set(missing) <= set(ACTIVATIONS) | {"none"}  # "and six more"
 
 
 def commands() -> list[str]:

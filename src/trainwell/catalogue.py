@@ -92,7 +92,7 @@ def by_slide() -> dict[str, list[Entry]]:
     """The catalogue in the order of the lecture; every entry stands once, under its first slide.
 
     >>> [e.name for e in by_slide()["Shuffle"]]
-    ['every epoch', 'once', 'never', 'by class']
+    ['every_epoch', 'once', 'never', 'by_class']
     """
     found: dict[str, list[Entry]] = {slide: [] for slide in SLIDES}
     for entry in catalogue():

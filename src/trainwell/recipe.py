@@ -51,7 +51,7 @@ class Recipe:
     lr None means: find it with a ladder of rates in steps of 1-2-5 on validation rows.
     patience counts epochs without a better validation score, after which training stops early; the
     best epoch's weights are kept. shuffle says in which order an epoch shows the rows; all but
-    "every epoch" are for seeing why that is right (slide "Shuffle").
+    "every_epoch" are for seeing why that is right (slide "Shuffle").
 
     >>> Recipe().schedule
     Cosine(warmup=0.05)
@@ -67,7 +67,7 @@ class Recipe:
     optimizer: Optimizer = Adam()
     schedule: Schedule = Cosine(warmup=0.05)
     lr: Annotated[float, Gt(0)] | None = None
-    shuffle: Shuffle = "every epoch"
+    shuffle: Shuffle = "every_epoch"
     batch_size: Annotated[int, Ge(2)] = 64
     epochs: Annotated[int, Ge(1)] = 60
     patience: Annotated[int, Ge(1)] = 20

@@ -138,15 +138,15 @@ def test_orders_of_an_epoch() -> None:
     data = table(rows=100)
     shared = examples(data, BASE, np.arange(64))
     orders = {}
-    for how in ("every epoch", "once", "never", "by class"):
+    for how in ("every_epoch", "once", "never", "by_class"):
         recipe = dataclasses.replace(BASE, shuffle=how)  # type: ignore[arg-type]
         made = Sampler(Member(recipe, 0, np.arange(64), np.arange(64, 100), 3), shared)
         orders[how] = [made.epoch(e).rows.tolist() for e in range(3)]
         assert all(sorted(o) == list(range(64)) for o in orders[how])
-    assert orders["every epoch"][0] != orders["every epoch"][1]
-    assert orders["once"][0] == orders["once"][1] == orders["every epoch"][0]
+    assert orders["every_epoch"][0] != orders["every_epoch"][1]
+    assert orders["once"][0] == orders["once"][1] == orders["every_epoch"][0]
     assert orders["never"][2] == list(range(64))
-    labels = data.labels[orders["by class"][1]]
+    labels = data.labels[orders["by_class"][1]]
     assert (np.diff(labels) >= 0).all()
 
 

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int64]
 
-Shuffle = Literal["every epoch", "once", "never", "by class"]
+Shuffle = Literal["every_epoch", "once", "never", "by_class"]
 
 # What each choice is for.
 ORDERS: dict[str, str] = {
-    "every epoch": """\
+    "every_epoch": """\
 A new random order of the rows in every epoch: the default.
 
 Every row is shown once before any is shown again, and the batches of two epochs differ. Reshuffling
@@ -30,7 +30,7 @@ The rows in the order in which the data have them.
 
 Harmless if that order is random; files are often sorted by class, writer or time. For seeing what
 that does. Source: slide "Shuffle".""",
-    "by class": """\
+    "by_class": """\
 All rows of one class, then all of the next: the worst order.
 
 A plain network hardly suffers at modest rates, one with batch norm does not work at all: the
@@ -48,17 +48,17 @@ def ordered(
 
     >>> import numpy as np
     >>> stream = np.random.default_rng(0)
-    >>> ordered(np.array([5, 6, 7]), np.array([1, 0, 1]), "by class", stream, stream)
+    >>> ordered(np.array([5, 6, 7]), np.array([1, 0, 1]), "by_class", stream, stream)
     array([6, 5, 7])
     """
     import numpy as np
 
     match how:
-        case "every epoch":
+        case "every_epoch":
             return now.permutation(rows)
         case "once":
             return first.permutation(rows)
         case "never":
             return rows
-        case "by class":
+        case "by_class":
             return rows[np.argsort(labels, kind="stable")]
