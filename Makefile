@@ -9,10 +9,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH ?= .venv-bench
 RAY ?= .venv-ray
+AUGMENT ?= .venv-augment
 WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean bench bench-quick test-ray
+.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment test-ray
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
@@ -21,6 +22,7 @@ help:
 	@echo "make test-ray   members on a Ray cluster of two nodes, in a virtual environment of its own"
 	@echo "make bench      measure trainwell against its peers (some 20 minutes, quiet machine);"
 	@echo "                WHAT=seeds, letter, cnn or scaling for one part; bench-quick: a tiny run"
+	@echo "make bench-augment  speed of augmentation beside kornia, albumentations, audiomentations"
 	@echo "make format     bring the code into its usual form"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -84,5 +86,18 @@ bench: $(BENCH)/.installed
 bench-quick: $(BENCH)/.installed
 	@$(BENCH)/bin/python -m benchmarks.run --what $(WHAT) --quick --out .bench-quick
 
+# torchvision's build for this torch has no CPU wheel: its transforms run, its operators do not.
+$(AUGMENT)/.installed: pyproject.toml constraints.txt constraints-augment.txt
+	@echo "installing trainwell and the peers of augmentation into $(AUGMENT) (some minutes the first time)"
+	@$(PYTHON) -m venv $(AUGMENT)
+	@$(AUGMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(AUGMENT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-augment.txt -e '.[bench-augment]'
+	@$(AUGMENT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints-augment.txt torchvision
+	@touch $@
+
+bench-augment: $(AUGMENT)/.installed
+	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_images
+	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_audio
+
 clean:
-	rm -rf $(VENV) $(BENCH) $(RAY) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

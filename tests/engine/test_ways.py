@@ -206,6 +206,10 @@ def test_every_model_with_every_optimiser(model: type, rule: type) -> None:
         optimizer=rule(),
         preprocess=(Standardize(per="channel" if convolves else "feature"),),
     )
+    if rule in choices(ClosureRule):  # one step each: a Hessian takes a pass per parameter
+        base = dataclasses.replace(base, epochs=1, batch_size=160)
+        if model is ResNet:
+            base = dataclasses.replace(base, model=ResNet(channels=(2,), blocks=1))
     members = few(data, varied(base, **EVERYTHING))
     assert plan(members) == [[0, 1, 2]]
     looped, history, plain = trained(members, data, LOOPED)
