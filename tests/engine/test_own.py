@@ -227,7 +227,8 @@ def test_initial_values() -> None:
     network = Mlp(hidden=(6,), numbers=3).build(SHAPE, 3, 0.0)
     parameters, _ = layout(network)
     members = members_of(data, [Recipe()] * 2)
-    rows = [initial_row(m, network, parameters) for m in (*members, members[0])]
+    shared = examples(data, Recipe(), members[0].train)
+    rows = [initial_row(m, network, parameters, shared) for m in (*members, members[0])]
     assert torch.equal(rows[0], rows[2])
     for slot in parameters:
         one, other = (r[slot.start : slot.stop] for r in rows[:2])
@@ -238,7 +239,7 @@ def test_initial_values() -> None:
             assert 0.05 < float(one.std()) < 0.2
             assert not slot.decays
     lstm = Recurrent()
-    row = initial_row(members[0], lstm, layout(lstm)[0])
+    row = initial_row(members[0], lstm, layout(lstm)[0], shared)
     for slot in layout(lstm)[0]:
         if "bias" in slot.name:
             assert not row[slot.start : slot.stop].any()

@@ -51,8 +51,8 @@ BASE_OF = {
 SMALL: dict[type, Any] = {
     Mlp: Mlp(hidden=(12, 8)),
     Cnn: Cnn(channels=(4, 6), depth=1),
-    ResNet: ResNet(channels=(4, 6)),
-    AudioCnn: AudioCnn(channels=(4, 6)),
+    ResNet: ResNet(channels=(2,)),  # few numbers: Newton has a matrix of their squares
+    AudioCnn: AudioCnn(channels=(2, 3), ranges=2),
 }
 
 
