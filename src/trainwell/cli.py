@@ -30,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that a file names (Custom networks).")
+]
 
 
 @app.command(epilog="Example: trainwell fit flowers.csv --target species --budget 5m")
@@ -79,6 +82,7 @@ def fit(
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
     ] = False,
+    trust: Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -122,6 +126,7 @@ def fit(
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,
+        trust=trust,
         quiet=quiet,
         command=shlex.join(["trainwell", *sys.argv[1:]]),
     )
@@ -135,13 +140,14 @@ def resume(
         str | None, typer.Option(help="Another time budget, all parts of the run together.")
     ] = None,
     jobs: Annotated[str | None, typer.Option(help="Other workers: a number, ray or ray:N.")] = None,
+    trust: Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted or killed; the result is the same to the bit."""
     from trainwell.resuming import resume as resume_run
 
-    _finished(resume_run(run, budget=budget, jobs=jobs, quiet=quiet), as_json)
+    _finished(resume_run(run, budget=budget, jobs=jobs, trust=trust, quiet=quiet), as_json)
 
 
 def _finished(run: Run, as_json: bool) -> None:
@@ -161,9 +167,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
     ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that the model names (Custom networks).")
-    ] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Label new rows, pictures or clips with a trained model."""

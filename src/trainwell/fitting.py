@@ -78,6 +78,7 @@ def fit(
     jobs: int | str | None = None,
     checkpoint: str | float = "30s",
     precision: str = "float32",
+    trust: bool = False,
     quiet: bool = True,
     command: str | None = None,
 ) -> Run:
@@ -90,6 +91,7 @@ def fit(
     jobs: worker processes, "ray" or "ray:8" for a cluster; None: what was measured to be quickest.
     checkpoint: time between two checkpoints, from which `resume` goes on to the same bits.
     precision: "bfloat16" computes layers in mixed precision (for GPUs that are fast at it).
+    trust: whether code that a recipe file names may run (networks of one's own, Custom).
     Raises UserError for everything the user can mend. After Ctrl-C the best weights so far are
     scored and written, and `run.result["interrupted"]` is True.
     """
@@ -112,6 +114,7 @@ def fit(
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,
+        trust=trust,
     )
     return carry_out(replace(request, command=command or as_call(request)), quiet)
 
@@ -191,7 +194,7 @@ def planned_recipe(
     data = read(
         source, target=target, group=group, kind=kind, pattern=pattern, image_size=image_size
     )
-    return chosen_recipe(data, Options(recipe=recipe, settings=settings or {}))
+    return chosen_recipe(data, Options(recipe=recipe, settings=settings or {}, trust=True))
 
 
 def say_data(progress: Progress, data: Dataset) -> None:

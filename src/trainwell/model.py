@@ -30,6 +30,7 @@ from trainwell.recipe import Recipe, edit, fields_as_text
 from trainwell.techniques.balance import LogitAdjust, ThresholdMove
 from trainwell.techniques.inputs import category_blocks, describe, rebuild
 from trainwell.techniques.models import Custom
+from trainwell.techniques.models.custom import TRUST_IT
 
 FORMAT = 1
 CHUNK = 512  # examples predicted at once
@@ -226,7 +227,7 @@ def load(path: Path, trust: bool = False) -> Model:
         named = [r.model.factory for r in recipes if isinstance(r.model, Custom)]
         if named and not trust:
             problem = f'the model runs code that is not in its files, "{named[0]}"'
-            todo = "If you trust that code, say so: trainwell.predict(..., trust=True)."
+            todo = TRUST_IT
             raise UserError(str(where), problem, todo)
         model = _from_card(card, schema, recipes, tensors)
         if written_with != hashlib.sha256(text).hexdigest():

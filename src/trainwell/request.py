@@ -23,7 +23,8 @@ from trainwell.data.read import read
 from trainwell.engine.parts import Store
 from trainwell.errors import UserError
 from trainwell.files import write_whole
-from trainwell.recipe import Recipe, to_toml
+from trainwell.recipe import Recipe, edit, load_recipe, to_toml
+from trainwell.techniques.models import Custom
 from trainwell.training import TEST_SHARE, Options
 
 FORMAT = 1
@@ -52,6 +53,7 @@ class Request:
     jobs: int | str | None = None
     checkpoint: str | float = "30s"
     precision: str = "float32"
+    trust: bool = False  # never kept: who goes on with a run says so anew
     command: str = "trainwell.fit(...)"
 
     @property
@@ -86,7 +88,8 @@ def as_call(request: Request) -> str:
     options = [
         f"{f.name}={getattr(request, f.name)!r}"
         for f in dataclasses.fields(Request)[1:]
-        if f.name not in ("command", "settings", "out") and getattr(request, f.name) != f.default
+        if f.name not in ("command", "settings", "out", "trust")
+        and getattr(request, f.name) != f.default
     ]
     if request.settings:
         options.append(f"settings={dict(request.settings)!r}")
@@ -150,7 +153,7 @@ def load_request(folder: Path, source: Any = None) -> Request:
         values = json.loads(where.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             raise ValueError("it was written by another version")
-        request = Request(**values)
+        request = Request(**values | {"trust": False})
     except FileNotFoundError:
         todo = "Name the folder of a run that was interrupted."
         raise UserError(str(folder), "holds no run that could go on", todo) from None
@@ -163,6 +166,18 @@ def load_request(folder: Path, source: Any = None) -> Request:
         problem = "the run was given data from memory, which are not kept"
         raise UserError(str(folder), problem, "Hand them over again: resume(folder, source=data).")
     return request if source is None else dataclasses.replace(request, source=source)
+
+
+def named_code(request: Request) -> str | None:
+    """Where the code lies that a request's recipe names (a Custom model), else None."""
+    recipe = Recipe()
+    if isinstance(request.recipe, Recipe):
+        recipe = request.recipe
+    elif request.recipe is not None:
+        recipe = load_recipe(Path(request.recipe), recipe)
+    if "model" in request.settings:
+        recipe = edit(recipe, {"model": request.settings["model"]}, "--set")
+    return recipe.model.factory if isinstance(recipe.model, Custom) else None
 
 
 def data_digest(data: Dataset) -> str:

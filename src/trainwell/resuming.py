@@ -9,8 +9,9 @@ from typing import Any
 from trainwell.engine.distributed import joined, leave
 from trainwell.errors import UserError
 from trainwell.fitting import carry_out
-from trainwell.request import load_request
+from trainwell.request import load_request, named_code
 from trainwell.run import Run, load_run
+from trainwell.techniques.models.custom import TRUST_IT
 
 
 def resume(
@@ -19,12 +20,14 @@ def resume(
     source: Any = None,
     budget: str | float | None = None,
     jobs: int | str | None = None,
+    trust: bool = False,
     quiet: bool = True,
 ) -> Run:
     """Go on with a run where it was left; the result has the same bits as without the break.
 
     source: the data again, where they were handed over in memory. budget: another time budget,
-    all parts of the run together; jobs: another number of workers.
+    all parts of the run together; jobs: another number of workers. trust: whether code that the
+    run names may run (networks of one's own, Custom).
     A run that is complete is returned as it is. Raises UserError where there is nothing to go on
     with, or the data have changed.
     """
@@ -34,6 +37,15 @@ def resume(
             leave(ranks)
             return load_run(folder)
         request = load_request(folder, source)
+        code = None if trust else named_code(request)
+        if code is not None:
+            problem = f'the run names code that is not in its files, "{code}"'
+            raise UserError(
+                str(folder),
+                problem,
+                TRUST_IT,
+            )
+        request = dataclasses.replace(request, trust=True)
         if budget is not None:
             request = dataclasses.replace(request, budget=budget)
         if jobs is not None:

@@ -53,6 +53,8 @@ from trainwell.recipe import (
 )
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
+from trainwell.techniques.models import Custom
+from trainwell.techniques.models.custom import TRUST_IT
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import Dropout, InputDropout
 from trainwell.techniques.scaling import match_widths
@@ -81,6 +83,7 @@ class Options:
     jobs: int | str | None = None
     checkpoint: str | float = "30s"  # time between two checkpoints
     precision: str = "float32"
+    trust: bool = False  # whether code that a recipe file names may run
     command: str = "trainwell.fit(...)"
 
 
@@ -233,6 +236,13 @@ def chosen_recipe(data: Dataset, options: Options) -> Recipe:
         recipe = options.recipe
     elif options.recipe is not None:
         recipe = load_recipe(Path(options.recipe), recipe)
+        if isinstance(recipe.model, Custom) and not options.trust:
+            problem = f'the file names code that is not in it, "{recipe.model.factory}"'
+            raise UserError(
+                str(options.recipe),
+                problem,
+                TRUST_IT,
+            )
     if options.settings:
         recipe = edit(recipe, options.settings, "--set")
     if isinstance(recipe.optimizer, ClosureRule):

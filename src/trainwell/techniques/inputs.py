@@ -128,7 +128,7 @@ def category_blocks(layers: nn.Sequential) -> tuple[tuple[int, int], ...]:
     () where there are no categories, or a layer mixes the columns.
     """
     first, *others = layers
-    in_place = all(isinstance(layer, Scale | nn.Identity) for layer in others)
+    in_place = all(isinstance(layer, Scale | Shift | OwnScale | nn.Identity) for layer in others)
     if not isinstance(first, TableEncoder) or not in_place:
         return ()
     start = len(first.numbers) + len(first.indicated)

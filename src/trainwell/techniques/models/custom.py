@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # backslashes, so that the text is the same in Python, in a recipe file and in a shell.
 FORM = re.compile(r"""(?P<place>[^"'\\\x00-\x1f]+):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)""")
 
+TRUST_IT = "If you trust that code, add --trust (trust=True from Python)."
+
 
 @dataclass(frozen=True)
 class Custom:

@@ -55,8 +55,8 @@ class Mlp:
     "batch_after" puts batch norm behind the non-linearity, "layer" is a norm over the units of one
     example (for batches too small for batch norm).
     Embeddings of a table's columns, both off at first: with `categories` = d each category becomes
-    d numbers, learned for each of its levels (W x for its one-hot columns x; a missing one adds
-    nothing), which pays for many levels; with `numbers` = d each number x becomes x and d
+    d numbers, learned for each of its levels (W x for its pre-processed one-hot columns x), which
+    pays for many levels; with `numbers` = d each number x becomes x and d
     mixtures of 16 waves, V cos(2π (f x + φ)) with learned f, φ and V, with which a first layer can
     follow steps and bends in a number: try 4. Frequencies begin at f ~ N(0, 0.1²), V and W at their
     own scale, whatever the recipe's `init`. Categories are known only where pre-processing leaves
