@@ -327,7 +327,11 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
         missing = len(members) - len(order)
         work.warnings.append(f"{missing} of {len(members)} networks were not trained at all")
     history = [dataclasses.replace(s, member=order[s.member]) for s in result.history]
-    probes = [dataclasses.replace(p, member=order[p.member]) for p in result.probes]
+    probes = [
+        dataclasses.replace(p, member=order[p.member])
+        for p in result.probes
+        if p.member in order  # of others there is the state before the first step alone
+    ]
     return [result.trained[i] for i in order], history, probes
 
 
