@@ -96,8 +96,8 @@ $(AUGMENT)/.installed: pyproject.toml constraints.txt constraints-augment.txt
 	@touch $@
 
 bench-augment: $(AUGMENT)/.installed
-	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_images
-	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_audio
+	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_images | tee benchmarks/results/augmentation.md
+	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_audio | tee -a benchmarks/results/augmentation.md
 
 clean:
 	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
