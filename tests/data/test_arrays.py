@@ -90,7 +90,7 @@ def test_npz_forms(tmp_path: Path) -> None:
         ({"X": X, "y": X[:, 0]}, r"expected classes, got 12 different numbers"),
         ({"X": np.where(X > 1, np.inf, X), "y": Y}, r"row \d+, column x\d: expected a finite"),
         ({"X": X.reshape(12, 3, 1), "y": Y}, r"pictures in uint8 \(0..255\), got float64"),
-        ({"X": np.zeros((12, 2, 3, 4), np.uint8), "y": Y}, r"pictures of 1 or 3 channels"),
+        ({"X": np.zeros((12, 6, 7, 5), np.uint8), "y": Y}, r"pictures of 1 to 4 channels"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :2], "y_test": Y}, r"x_test: .*got \(2,\)"),
     ],
 )
@@ -129,3 +129,13 @@ def test_new_arrays(tmp_path: Path) -> None:
         read_like(X[:, :2], data.schema, data.classes)
     wave = read_like(np.clip(X, -1, 1), AudioSchema(8000, 2), ("a", "b"))
     assert wave.inputs.shape == (12, 2)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("last", [False, True])
+def test_pictures_of_one_to_four_channels(tmp_path: Path, channels: int, last: bool) -> None:
+    x = np.arange(12 * channels * 6 * 9, dtype=np.uint8).reshape(12, channels, 6, 9)
+    np.savez(tmp_path / "a.npz", X=x.transpose(0, 2, 3, 1) if last else x, y=np.arange(12) % 2)
+    found = read(tmp_path / "a.npz")
+    assert found.schema == ImageSchema(channels, 6, 9)
+    np.testing.assert_array_equal(found.inputs, x)

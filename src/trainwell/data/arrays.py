@@ -265,7 +265,7 @@ def _as_audio(
 
 
 def _as_images(inputs: Array, name: str) -> tuple[Array, Schema]:
-    """(N, H, W), (N, C, H, W) or (N, H, W, C) uint8 as (N, C, H, W)."""
+    """(N, H, W), (N, C, H, W) or (N, H, W, C) uint8 as (N, C, H, W), C = 1 to 4."""
     if inputs.dtype != np.uint8:
         raise DataError(
             name,
@@ -275,13 +275,16 @@ def _as_images(inputs: Array, name: str) -> tuple[Array, Schema]:
         )
     if inputs.ndim == 3:
         inputs = inputs[:, None]
-    elif inputs.shape[1] not in (1, 3) and inputs.shape[3] in (1, 3):
-        inputs = inputs.transpose(0, 3, 1, 2)
-    if inputs.shape[1] not in (1, 3):
+    # Grey and RGB are likelier than two or four channels, on whichever axis they are found.
+    for axis, usual in ((1, (1, 3)), (3, (1, 3)), (1, (2, 4)), (3, (2, 4))):
+        if inputs.shape[axis] in usual:
+            inputs = inputs if axis == 1 else inputs.transpose(0, 3, 1, 2)
+            break
+    else:
         raise DataError(
             name,
-            f"expected pictures of 1 or 3 channels, got an array of the shape {inputs.shape}",
-            "Give (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 or 3.",
+            f"expected pictures of 1 to 4 channels, got an array of the shape {inputs.shape}",
+            "Give (N, H, W), (N, C, H, W) or (N, H, W, C) with C = 1 to 4.",
         )
     channels, height, width = inputs.shape[1:]
     if not is_mapped(inputs):  # what does not fit into memory is put in order batch by batch

@@ -79,7 +79,10 @@ class TableSchema:
 
 @dataclass(frozen=True)
 class ImageSchema:
-    """Pictures of one size; inputs are uint8 (N, C, H, W) with C = 1 (grey) or 3 (RGB)."""
+    """Pictures of one size; inputs are uint8 (N, C, H, W) with C = 1 (grey) or 3 (RGB).
+
+    Arrays may have two or four channels as well.
+    """
 
     channels: int
     height: int

@@ -75,6 +75,9 @@ def read_images_like(
 
     Raises DataError when none can be read.
     """
+    if schema.channels not in (1, 3):
+        problem = f"the model takes pictures of {schema.channels} channels, files are grey or RGB"
+        raise DataError(where, problem, "Give an array, as in training.")
     inputs, reasons = load_images(paths, schema.height, schema.width, schema.channels)
     bad = [Skipped(name, why) for name, why in zip(names, reasons, strict=True) if why]
     kept = tuple(name for name, why in zip(names, reasons, strict=True) if not why)

@@ -279,9 +279,10 @@ def thumbnails(images: npt.NDArray[np.uint8], columns: int = 10, side: int = 64)
     """
     from PIL import Image
 
-    if images.ndim != 4 or images.shape[1] not in (1, 3, 4) or 0 in images.shape:
-        raise ValueError(f"pictures must be (N, 1 or 3 or 4, H, W), got {images.shape}")
-    modes = {1: "L", 3: "RGB", 4: "RGBA"}
+    if images.ndim != 4 or images.shape[1] not in (1, 2, 3, 4) or 0 in images.shape:
+        raise ValueError(f"pictures must be (N, 1 to 4, H, W), got {images.shape}")
+    images = images[:, : 1 if images.shape[1] < 3 else 3]  # what can be shown of other channels
+    modes = {1: "L", 3: "RGB"}
     count, channels, height, width = images.shape
     shrink = min(1.0, side / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
