@@ -182,7 +182,7 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "ladder": results.ladder_table(outcome.ladder) if outcome.ladder else None,
         "members": results.member_table(outcome.trained),
         "parameters": outcome.model.parameters,
-        "network": {"parameters": work.parameters, "operations": work.operations},
+        "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
         "findings": [],
         "decisions": [],
