@@ -14,7 +14,6 @@ from trainwell.data.dataset import AudioSchema, Column, ImageSchema, Schema, Tab
 from trainwell.errors import RecipeError
 from trainwell.recipe import (
     Recipe,
-    check_against,
     edit,
     fields_as_text,
     from_toml,
@@ -23,6 +22,7 @@ from trainwell.recipe import (
     starting_recipe,
     to_toml,
 )
+from trainwell.recipe_check import check_against
 from trainwell.techniques.augment.tables import Jitter
 from trainwell.techniques.losses import CrossEntropy
 from trainwell.techniques.models import AudioCnn, Cnn, ResNet

@@ -208,6 +208,8 @@ def _build(tree: ast.expr, classes: dict[str, type], where: str) -> tuple[Any, l
             return _call(name, args, keywords, classes, where)
         case ast.Name(id=name) if name in classes:
             return _call(name, [], [], classes, where)
+        case ast.Name(id=name) if name.lower() == "none":
+            return None, []
         case ast.Name(id=name) if classes:
             return None, [f'{where}: no "{name}". {did_you_mean(name, classes)}']
         case ast.Name(id=name):

@@ -230,18 +230,24 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
             work.warnings.append(f"{words}; a repetition may choose another one")
     trained, history, probes = train_members(work)
     leave(work.trainer.examples.ranks)
-    whole, model = _models(work, trained)
-    _save(work, folder, history, probes, model)
-    outcome = Outcome(ladder, trained, history, probes, whole, model)
+    usable = _usable(work, trained)
+    kept = list(range(len(usable))) if work.options.ensemble else [best_of(usable)]
+    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
+    _save(work, folder, history, probes, whole.only(kept))
     try:
+        moved = models.balanced(whole, usable, work.data.inputs, work.data.labels)
+        model = moved.only(kept)
+        if moved is not whole:
+            models.save(model, folder / "model")
+        outcome = Outcome(ladder, trained, history, probes, moved, model)
         return judge(work, folder, started, counted, outcome)
     except KeyboardInterrupt:
         where = folder / "model"
         raise Interrupted(f"Interrupted while scoring; the model is saved in {where}.") from None
 
 
-def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, models.Model]:
-    """The model of all networks, and the one that is kept: the same, or the best single network."""
+def _usable(work: Work, trained: Sequence[Trained]) -> list[Trained]:
+    """The networks that the model can be made of, with words about the others."""
     usable = [t for t in trained if t.best_epoch]
     if not usable and work.interrupted:
         raise Interrupted("Interrupted before the first epoch was finished: nothing to keep.")
@@ -259,15 +265,12 @@ def _models(work: Work, trained: Sequence[Trained]) -> tuple[models.Model, model
         )
     if work.recipe.max_norm < math.inf:
         work.warnings += _about_max_norm(work.recipe.max_norm, usable)
-    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
-    whole = models.balanced(whole, usable, work.data.inputs, work.data.labels)
-    if work.options.ensemble or len(usable) == 1:
-        return whole, whole
-    work.warnings.append(
-        f"validation scores are those of all {len(usable)} networks; the one that is kept had the "
-        "lowest validation loss on its own fold"
-    )
-    return whole, whole.only([best_of(usable)])
+    if not work.options.ensemble and len(usable) > 1:
+        work.warnings.append(
+            f"validation scores are those of all {len(usable)} networks; the one that is kept had "
+            "the lowest validation loss on its own fold"
+        )
+    return usable
 
 
 def _about_max_norm(limit: float, trained: Sequence[Trained]) -> list[str]:

@@ -86,7 +86,7 @@ def judge(
         work.warnings.append(alone)
     validation = results.scores(data, oof_rows, oof, work.options.seed)
     progress.stage("training yardsticks")
-    train_score = results.train_scores(outcome.trained, outcome.history)
+    train_score = results.train_scores(outcome.trained, outcome.history, outcome.whole, data)
     yardsticks: list[dict[str, Any]] = []
     try:
         yardsticks = _yardsticks(work, judged)

@@ -148,6 +148,9 @@ def balanced(
     trained: the members that the model's parts were made of. Thresholds are chosen on the rows that
     a network did not train on; shares of the classes are those of its training rows.
     """
+    moving = (LogitAdjust, ThresholdMove)
+    if not any(isinstance(t.member.recipe.balance, moving) for t in trained):
+        return model
     parts = [
         replace(part, offsets=_offsets(model.only([i]), t, inputs, labels))
         for i, (part, t) in enumerate(zip(model.parts, trained, strict=True))
@@ -165,9 +168,40 @@ def _offsets(
         return -balance.offsets(torch.from_numpy(counts)).double()
     if not isinstance(balance, ThresholdMove):
         return None
-    probabilities = alone.probabilities(inputs, member.validation)
-    logits = np.log(np.maximum(probabilities, 1e-300))
+    logits = _logits(alone, inputs, member.validation)
     return torch.from_numpy(balance.moved(logits, labels[member.validation], counts))
+
+
+def _logits(alone: Model, inputs: npt.NDArray[Any], rows: IntArray) -> npt.NDArray[np.float64]:
+    """Log probabilities (n, C) of a model of one network, without its offsets."""
+    plain = replace(alone, parts=(replace(alone.parts[0], offsets=None),))
+    found: npt.NDArray[np.float64] = np.log(np.maximum(plain.probabilities(inputs, rows), 1e-300))
+    return found
+
+
+def held_out_probabilities(
+    alone: Model, inputs: npt.NDArray[Any], labels: IntArray, train: IntArray, rows: IntArray
+) -> npt.NDArray[np.float64]:
+    """Probabilities (n, C) of a model of one network for `rows` that it was not trained on.
+
+    Thresholds that were chosen on such rows would flatter the score on them. Each half of them
+    (classes shared out evenly) is therefore judged with thresholds from the other half.
+    """
+    balance = alone.parts[0].recipe.balance
+    if not isinstance(balance, ThresholdMove):
+        return alone.probabilities(inputs, rows)
+    logits, own = _logits(alone, inputs, rows), labels[rows]
+    counts = np.bincount(labels[train], minlength=len(alone.classes))
+    half = np.empty(len(rows), np.int64)
+    half[np.argsort(own, kind="stable")] = np.arange(len(rows)) % 2
+    moved = logits.copy()
+    for side in (0, 1):
+        here, other = half == side, half != side
+        if other.any():
+            moved[here] += balance.moved(logits[other], own[other], counts)
+    chances = np.exp(moved - moved.max(axis=1, keepdims=True))
+    found: npt.NDArray[np.float64] = chances / chances.sum(axis=1, keepdims=True)
+    return found
 
 
 def save(model: Model, folder: Path) -> None:

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,11 +22,10 @@ from trainwell.callstring import check_fields, conform, parse
 from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
 from trainwell.errors import RecipeError, did_you_mean
 from trainwell.techniques.augment import Augment
-from trainwell.techniques.augment.mixing import CutMix, MixUp
-from trainwell.techniques.balance import Balance, Focal, Smote
+from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
-from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, Model, ResNet
+from trainwell.techniques.models import Cnn, Linear, Mlp, Model
 from trainwell.techniques.optim.first_order import Adam, Momentum
 from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
@@ -41,7 +40,6 @@ from trainwell.techniques.regularize import (
 )
 from trainwell.techniques.schedules import Cosine, Schedule
 from trainwell.techniques.shuffle import Shuffle
-from trainwell.techniques.whitening import Pca, Whiten
 
 
 @dataclass(frozen=True)
@@ -197,90 +195,6 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def check_against(recipe: Recipe, schema: Schema) -> None:
-    """Raise RecipeError, with every mistake, where the recipe cannot work on data of this kind."""
-    mistakes = _preprocess_mistakes(recipe, schema) + _augment_mistakes(recipe, schema)
-    mistakes += _loss_mistakes(recipe)
-    mistakes += _model_mistakes(recipe, schema)
-    if isinstance(recipe.balance, Smote) and not isinstance(schema, TableSchema):
-        mistakes.append(f"balance: Smote needs a table, the data are {schema.kind}; use Oversample")
-    mistakes += _twice("augment", recipe.augment) + _twice("regularize", recipe.regularize)
-    if mistakes:
-        raise RecipeError("recipe", mistakes)
-
-
-def _spectrogram(recipe: Recipe) -> bool:
-    return any(isinstance(p, LogMel) for p in recipe.preprocess)
-
-
-def _preprocess_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
-    mistakes = []
-    mel = [p for p in recipe.preprocess if isinstance(p, LogMel)]
-    if mel and not isinstance(schema, AudioSchema):
-        mistakes.append(f"preprocess: LogMel needs sound, the data are {schema.kind}")
-    if mel and not isinstance(recipe.preprocess[0], LogMel):
-        mistakes.append("preprocess: LogMel must come first; it reads the waveform")
-    if mel and isinstance(schema, AudioSchema) and mel[0].low >= schema.rate / 2:
-        top = f"{schema.rate / 2:g} Hz, half the sample rate"
-        mistakes.append(f"preprocess: LogMel: low must be below {top}, got {mel[0].low:g}")
-    if len(mel) > 1:
-        mistakes.append("preprocess: LogMel is given twice")
-    return mistakes
-
-
-def _augment_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
-    mistakes = []
-    need = {"pictures": ImageSchema, "clips": AudioSchema}
-    for technique in recipe.augment:
-        name, place = type(technique).__name__, getattr(technique, "acts_on", "features")
-        if place in need and not isinstance(schema, need[place]):
-            mistakes.append(f"augment: {name} needs {place}, the data are {schema.kind}")
-        flat = not (isinstance(schema, ImageSchema) or _spectrogram(recipe))
-        if isinstance(technique, CutMix) and flat:
-            mistakes.append("augment: CutMix needs pictures or spectrograms; use MixUp")
-    if sum(isinstance(a, MixUp | CutMix) for a in recipe.augment) > 1:
-        mistakes.append("augment: one of MixUp and CutMix, not both")
-    return mistakes
-
-
-def _model_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
-    name, sound = type(recipe.model).__name__, isinstance(schema, AudioSchema)
-    pictures, todo = isinstance(schema, ImageSchema) or _spectrogram(recipe), "use Mlp or Linear"
-    mistakes = []
-    if isinstance(recipe.model, Cnn | ResNet) and not pictures:
-        need = "LogMel() first in preprocess" if sound else "pictures"
-        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
-    if isinstance(recipe.model, AudioCnn) and not _spectrogram(recipe):
-        need = "LogMel() first in preprocess" if sound else "sound"
-        todo = "use Cnn or ResNet" if pictures else todo
-        mistakes.append(f"model: {name} needs {need}, the data are {schema.kind}; {todo}")
-    flat = [
-        p
-        for p in recipe.preprocess
-        if isinstance(p, Pca) or (isinstance(p, Whiten) and p.kind == "pca")
-    ]
-    if isinstance(recipe.model, Cnn | ResNet | AudioCnn) and flat:
-        flattens = f"{type(flat[0]).__name__} in preprocess flattens them"
-        mistakes.append(f"model: {name} needs pictures, but {flattens}; use Whiten(kind='zca')")
-    return mistakes
-
-
-def _loss_mistakes(recipe: Recipe) -> list[str]:
-    loss, mistakes = type(recipe.loss).__name__, []
-    if recipe.smoothing and not recipe.loss.smooths:
-        mistakes.append(f"regularize: LabelSmoothing does not go with loss={loss}()")
-    if isinstance(recipe.balance, Focal) and not recipe.loss.focuses:
-        mistakes.append(f"balance: Focal is a factor of CrossEntropy, got loss={loss}()")
-    return mistakes
-
-
-def _twice(field: str, techniques: Sequence[object]) -> list[str]:
-    """A mistake for every kind of technique that a field names more than once."""
-    kinds = [type(t) for t in techniques]
-    again = [kind for kind in dict.fromkeys(kinds) if kinds.count(kind) > 1]
-    return [f"{field}: {kind.__name__} is given twice" for kind in again]
-
-
 def starting_recipe(schema: Schema, rows: int) -> Recipe:
     """A recipe that is good without tuning, for data of this kind and number of training rows.
 
@@ -330,7 +244,6 @@ __all__ = [
     "Momentum",
     "Recipe",
     "Standardize",
-    "check_against",
     "edit",
     "fields_as_text",
     "from_toml",

@@ -17,10 +17,11 @@ from trainwell.baselines import Baseline
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split
 from trainwell.engine.ladder import Ladder
-from trainwell.engine.members import Trained
+from trainwell.engine.members import Trained, train_sample
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Trainer
+from trainwell.model import Model
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,11 +113,23 @@ def member_table(trained: Sequence[Trained]) -> list[dict[str, Any]]:
     ]
 
 
-def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> dict[str, Any]:
+def train_scores(
+    trained: Sequence[Trained], history: Sequence[EpochScore], model: Model, data: Dataset
+) -> dict[str, Any]:
     """Clean scores on training rows at each network's best epoch: the mean over networks.
 
-    Without interval: the networks share most of their rows, so their spread is no evidence.
+    Without interval: the networks share most of their rows, so their spread is no evidence. Where
+    outputs were moved after training, rows are scored through the model (of all usable networks):
+    else training and validation would be compared by different rules.
     """
+    if any(part.offsets is not None for part in model.parts):
+        kept = [t for t in trained if t.best_epoch]
+        scored = [_moved_scores(model.only([i]), t, data) for i, t in enumerate(kept)]
+        return {
+            "accuracy": _alone([right for right, _ in scored]),
+            "log_loss": _alone([loss for _, loss in scored]),
+            "n": min(t.member.sample_size for t in trained),
+        }
     best = {(i, t.best_epoch) for i, t in enumerate(trained) if t.best_epoch}
     rows = [s for s in history if (s.member, s.epoch) in best]
     return {
@@ -124,6 +137,14 @@ def train_scores(trained: Sequence[Trained], history: Sequence[EpochScore]) -> d
         "log_loss": _alone([s.train_loss for s in rows]),
         "n": min(t.member.sample_size for t in trained),
     }
+
+
+def _moved_scores(alone: Model, trained: Trained, data: Dataset) -> tuple[float, float]:
+    """Accuracy and log loss of one network on its sample of training rows."""
+    rows = train_sample(trained.member)
+    found, truth = alone.probabilities(data.inputs, rows), data.labels[rows]
+    chance = np.maximum(found[np.arange(len(rows)), truth], 1e-300)
+    return float((found.argmax(axis=1) == truth).mean()), float(-np.log(chance).mean())
 
 
 def _alone(values: Sequence[float]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,17 +41,17 @@ from trainwell.engine.trainer import Seen, Trainer
 from trainwell.engine.workers import parse_jobs, ray_cores
 from trainwell.errors import Interrupted, UserError
 from trainwell.files import cache_dir
-from trainwell.model import Model
+from trainwell.model import Model, held_out_probabilities
 from trainwell.progress import Progress
 from trainwell.recipe import (
     Linear,
     Mlp,
     Recipe,
-    check_against,
     edit,
     load_recipe,
     starting_recipe,
 )
+from trainwell.recipe_check import check_against
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
 from trainwell.techniques.models import Custom
@@ -58,7 +59,7 @@ from trainwell.techniques.models.custom import TRUST_IT
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import Dropout, InputDropout
 from trainwell.techniques.scaling import match_widths
-from trainwell.techniques.schedules import Constant
+from trainwell.techniques.schedules import Constant, WarmUp
 
 Floats = npt.NDArray[np.float64]
 TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
@@ -134,8 +135,8 @@ def prepare(
     began: `time.monotonic()` when the run began; the budget counts from there.
     """
     every = parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
-    precision = _precision(options)
     recipe = chosen_recipe(data, options)
+    precision = _precision(options, recipe)
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
     size, threads, parameters, cost = _sized(data, probe, recipe, options)
@@ -183,12 +184,17 @@ def prepare(
     )
 
 
-def _precision(options: Options) -> torch.dtype | None:
+def _precision(options: Options, recipe: Recipe) -> torch.dtype | None:
     known = {"float32": None, "bfloat16": torch.bfloat16}
     if options.precision not in known:
         problem = f'expected float32 or bfloat16, got "{options.precision}"'
         raise UserError("--precision", problem)
-    return known[options.precision]
+    found = known[options.precision]
+    if found is not None and isinstance(recipe.optimizer, ClosureRule):
+        name = type(recipe.optimizer).__name__
+        problem = f"{name} needs the full precision of its line search, got {options.precision}"
+        raise UserError("--precision", problem, "Leave it out, or take another optimiser.")
+    return found
 
 
 def _sized(
@@ -246,12 +252,27 @@ def chosen_recipe(data: Dataset, options: Options) -> Recipe:
     if options.settings:
         recipe = edit(recipe, options.settings, "--set")
     if isinstance(recipe.optimizer, ClosureRule):
-        recipe = _for_full_batches(recipe, start)
+        recipe = _for_full_batches(recipe, start, _named(options))
     check_against(recipe, data.schema)
     return recipe
 
 
-def _for_full_batches(recipe: Recipe, start: Recipe) -> Recipe:
+def _named(options: Options) -> set[str]:
+    """Fields of the recipe that the user has chosen."""
+    given = set(options.settings)
+    if isinstance(options.recipe, Recipe):
+        usual = Recipe()
+        return given | {
+            f.name
+            for f in dataclasses.fields(Recipe)
+            if getattr(options.recipe, f.name) != getattr(usual, f.name)
+        }
+    if options.recipe is not None:
+        given |= set(tomllib.loads(Path(options.recipe).read_text(encoding="utf-8")))
+    return given
+
+
+def _for_full_batches(recipe: Recipe, start: Recipe, named: set[str]) -> Recipe:
     """What suits rules that need the whole loss, in the fields that nobody has chosen: one batch of
     all rows, a rate of 1 (the full step, which a line search shortens), nothing dropped."""
     kept = tuple(r for r in start.regularize if not isinstance(r, Dropout | InputDropout))
@@ -259,8 +280,7 @@ def _for_full_batches(recipe: Recipe, start: Recipe) -> Recipe:
         batch_size=10**9, schedule=Constant(), lr=recipe.optimizer.usual_rate, regularize=kept
     )
     fields = ("batch_size", "schedule", "lr", "regularize")
-    unchosen = [f for f in fields if getattr(recipe, f) == getattr(start, f)]
-    return dataclasses.replace(recipe, **{f: getattr(suited, f) for f in unchosen})
+    return dataclasses.replace(recipe, **{f: getattr(suited, f) for f in fields if f not in named})
 
 
 def search_rate(work: Work) -> Ladder:
@@ -268,6 +288,11 @@ def search_rate(work: Work) -> Ladder:
     slow = not isinstance(work.recipe.model, Linear | Mlp) or len(work.split.development) > 5_000
     epochs = max(4, math.ceil(work.recipe.epochs / (4 if slow else 3)))
     recipe = dataclasses.replace(work.recipe, epochs=min(epochs, work.recipe.epochs))
+    if isinstance(recipe.schedule, WarmUp) and recipe.schedule.epochs is not None:
+        # A warm-up as short as the trial is: else short trials would not reach the rate.
+        share = min(1.0, recipe.schedule.epochs / work.recipe.epochs)
+        brief = dataclasses.replace(recipe.schedule, share=share, epochs=None)
+        recipe = dataclasses.replace(recipe, schedule=brief)
     seed = stream_seed(work.options.seed, "ladder")
     trials = [
         Member(
@@ -382,14 +407,21 @@ def _show(work: Work, seen: Seen, members: int) -> None:
 
 def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, IntArray, Floats]:
     """Development rows that some network did not train on (n,), their folds (n,), and their
-    probabilities (n, C): each row from the networks of the fold that held it out, averaged."""
+    probabilities (n, C): each row from the networks of the fold that held it out, averaged, with
+    thresholds (where the recipe moves them) that were chosen without it."""
     rows, folds, found = [], [], []
     for number, fold in enumerate(split.folds):
         mine = [i for i, p in enumerate(model.parts) if p.fold == number]
         if mine:
             rows.append(fold.validation)
             folds.append(np.full(len(fold.validation), number))
-            found.append(model.only(mine).probabilities(data.inputs, fold.validation))
+            each = [
+                held_out_probabilities(
+                    model.only([i]), data.inputs, data.labels, fold.train, fold.validation
+                )
+                for i in mine
+            ]
+            found.append(sum(each[1:], each[0]) / len(each))
     order = np.argsort(np.concatenate(rows))
     return np.concatenate(rows)[order], np.concatenate(folds)[order], np.concatenate(found)[order]
 

@@ -16,7 +16,8 @@ from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.engine.members import Examples, Member
 from trainwell.engine.population import Execution, Population
 from trainwell.engine.train import train
-from trainwell.recipe import Recipe, check_against
+from trainwell.recipe import Recipe
+from trainwell.recipe_check import check_against
 from trainwell.techniques.augment.base import Augmentation
 from trainwell.techniques.augment.mixing import CutMix
 from trainwell.techniques.balance import Balance, Focal

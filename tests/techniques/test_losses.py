@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from trainwell.data.dataset import ImageSchema
 from trainwell.errors import RecipeError
-from trainwell.recipe import Recipe, check_against
+from trainwell.recipe import Recipe
+from trainwell.recipe_check import check_against
 from trainwell.techniques.balance import Focal
 from trainwell.techniques.losses import SMALL, VECTOR, CrossEntropy, Hinge, MeanSquared
 from trainwell.techniques.regularize import LabelSmoothing

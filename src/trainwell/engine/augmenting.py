@@ -25,7 +25,8 @@ SIGNALS = ("pictures", "clips")
 class Group:
     """Members of a share that change their inputs in the same way."""
 
-    places: Tensor  # (k,), positions in the share
+    numbers: tuple[int, ...]  # positions in the share
+    places: Tensor  # the same, on the device
     everyone: bool
     signals: tuple[tuple[int, Augmentation], ...]  # number in the recipe, technique
     features: tuple[tuple[int, Augmentation], ...]
@@ -48,6 +49,7 @@ class Augmenter:
             changes = [(i, t) for i, t in techniques if isinstance(t, Augmentation)]
             mixing = [(i, t) for i, t in techniques if isinstance(t, MixUp | CutMix)]
             group = Group(
+                tuple(places),
                 torch.tensor(places, device=device),
                 len(found) == 1,
                 tuple((i, t) for i, t in changes if t.acts_on in SIGNALS),
@@ -56,7 +58,8 @@ class Augmenter:
             )
             self.groups.append(group)
         self.signals = any(g.signals for g in self.groups)
-        self.changes_all = all(g.signals for g in self.groups)  # pictures or clips of everybody
+        # Whether all members change their pictures or clips, and do it in the same way.
+        self.changes_all = len(self.groups) == 1 and self.signals
         self.mixes = any(g.mixing for g in self.groups)
 
     def start_step(self, epoch: int, step: int, batch: int, cut: Cut | None) -> None:
@@ -97,8 +100,7 @@ class Augmenter:
         shape = (self.batch, *x.shape[1:])
         mine = slice(None) if self.cut is None else self.cut.mine
         each = [
-            [d[mine] for d in technique.draw(shape, self._stream(k, number))]
-            for k in group.places.tolist()
+            [d[mine] for d in technique.draw(shape, self._stream(k, number))] for k in group.numbers
         ]
         drawn = each[0] if len(each) == 1 else [torch.cat(d) for d in zip(*each, strict=True)]
         return tuple(d.to(self.device) for d in drawn)
@@ -119,8 +121,7 @@ class Augmenter:
             if group.mixing is None:
                 continue
             number, technique = group.mixing
-            places = group.places.tolist()
-            drawn = [technique.draw(x.shape[1], self._stream(k, number)) for k in places]
+            drawn = [technique.draw(x.shape[1], self._stream(k, number)) for k in group.numbers]
             some = technique.apply(x[group.places], drawn)
             for into, part in zip(found, some, strict=True):
                 into[group.places] = part

@@ -106,14 +106,17 @@ def restore(saved: Saved, population: Population) -> list[EpochScore]:
         p.ids, p.epochs, p.place = list(facts["ids"]), facts["epochs"], tuple(facts["place"])
         p.best = [(float(loss), float(accuracy)) for loss, accuracy in facts["best"]]
         p.best_epoch = list(facts["best_epoch"])
-        p.theta, p.buffers = (tensors[n].to(p.device) for n in ("theta", "buffers"))
-        p.best_theta, p.best_buffers = (
-            tensors[n].to(p.device) for n in ("best_theta", "best_buffers")
-        )
-        p.state = tuple(tensors[f"state{i}"].to(p.device) for i in range(len(p.state)))
-        p.grad, p.shrunk = torch.zeros_like(p.theta), tensors["shrunk"].to(p.device)
+
+        def mine(name: str) -> Tensor:
+            # A copy: the file's memory is aligned differently, which changes bits of convolutions.
+            return tensors[name].to(p.device, copy=True)
+
+        p.theta, p.buffers, p.shrunk = mine("theta"), mine("buffers"), mine("shrunk")
+        p.best_theta, p.best_buffers = mine("best_theta"), mine("best_buffers")
+        p.state = tuple(mine(f"state{i}") for i in range(len(p.state)))
+        p.grad = torch.zeros_like(p.theta)
         if p.before is not None:
-            p.before = tensors["before"].to(p.device)
+            p.before = mine("before")
         if p.members:
             p.rebuild()
         p.probes = [_probe(row) for row in facts["probes"]]

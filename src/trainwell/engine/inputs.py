@@ -21,7 +21,14 @@ from trainwell.data.bulk import chunk_rows, each_column, release
 from trainwell.data.dataset import AudioSchema, ImageSchema, IntArray, Schema
 from trainwell.memory import available_memory
 from trainwell.recipe import Recipe
-from trainwell.techniques.inputs import Bytes, LogMelLayer, Pcm, TableEncoder, category_blocks
+from trainwell.techniques.inputs import (
+    Bytes,
+    Float,
+    LogMelLayer,
+    Pcm,
+    TableEncoder,
+    category_blocks,
+)
 from trainwell.techniques.preprocess import LogMel
 
 MOST_LEVELS = 200  # of a category; rarer ones are treated like missing ones
@@ -52,6 +59,8 @@ def fit_preprocess(
             layers.append(technique.layer(schema.rate))
         else:
             layers.append(technique.fit(_through(layers, inputs, rows)).eval())
+    if inputs.dtype == np.float64 and layers(take(inputs, slice(1))).dtype != torch.float32:
+        layers.append(Float())  # nothing has brought the values of a table near to zero
     return layers
 
 

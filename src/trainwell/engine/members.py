@@ -133,7 +133,8 @@ def _fit_row(
     own = dict(copied.named_parameters())
     for slot in slots:
         own[slot.name].data = row[slot.start : slot.stop].view(slot.shape)  # no copy
-    rows = torch.from_numpy(train_sample(member)[:FIT_ROWS])
+    stream = numpy_stream(member.seed, "init-rows")
+    rows = torch.from_numpy(np.sort(stream.permutation(member.train)[:FIT_ROWS]))
     inputs = examples.inputs.gather(torch.tensor([member.fold]), rows[None])[0]
     init.fit(copied, inputs.cpu())
 

@@ -106,7 +106,8 @@ class Population:
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
         rows = [initial_row(m, self.network, self.parameters, examples) for m in members]
-        self.theta = torch.stack(rows).to(self.device)
+        # Of machines that round differently, one must begin for all.
+        self.theta = examples.ranks.agree(torch.stack(rows)).to(self.device)
         begin = rows_of(self.network, self.statistics)
         self.buffers = begin.repeat(len(members), 1).to(self.device)
         self.grad = torch.zeros_like(self.theta)

@@ -59,8 +59,7 @@ def _order(layer: str) -> list[tuple[int, str]]:
 
 def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> list[Probe]:
     """Norms of gradient, weights and last update of every weight."""
-    sample, _ = p.train_sample
-    batch = sample[rows, : share.members[0].batch]
+    batch = _sampled(p, rows, share.members[0].batch)
     examples = p.examples
     x = examples.inputs.gather(share.folds, batch)
     y = examples.labels[batch].to(p.device)
@@ -80,13 +79,22 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
     return found
 
 
+def _sampled(p: Population, rows: slice, most: int) -> Tensor:
+    """Training rows (K, n) of some members, n ≤ most, from all over their samples.
+
+    Samples are in the order of the data, which may be sorted by class.
+    """
+    sample, mask = p.train_sample
+    count = int(mask[rows].sum(dim=1).min())
+    return sample[rows, torch.linspace(0, count - 1, min(most, count)).long()]
+
+
 @torch.no_grad()
 def _activations(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> list[Probe]:
     """Mean, spread, dead and saturated units of every activation."""
     if isinstance(share.network, Vmapped):  # vmap shows no values inside
         return []
-    sample, _ = p.train_sample
-    x = p.examples.inputs.gather(share.folds, sample[rows, :ROWS])
+    x = p.examples.inputs.gather(share.folds, _sampled(p, rows, ROWS))
     found = []
     for name, layer, values in share.network.activations(x):
         units = _units(values, len(ids))  # (K, units, rows)

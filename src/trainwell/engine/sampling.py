@@ -58,9 +58,12 @@ class Sampler:
         self.member = member
         self.count = member.batch * member.steps
         self.balance = member.recipe.balance
-        self.labels = labels = examples.labels.numpy()[member.train]
+        self.labels: IntArray | None = None  # of the training rows, for an order by class
+        if member.recipe.shuffle == "by_class":
+            self.labels = examples.labels.numpy()[member.train]
         if not isinstance(self.balance, Oversample | Smote):
             return
+        labels = examples.labels.numpy()[member.train]
         counts = np.bincount(labels, minlength=examples.classes)
         self.shares = self.balance.shares(counts, self.count)
         self.classes = [member.train[labels == c] for c in range(examples.classes)]
@@ -102,7 +105,8 @@ class Sampler:
 
 def sampler_of(member: Member, examples: Examples, known: dict[object, Sampler]) -> Sampler:
     """The member's sampler; what Smote found for a member of the same rows is used again."""
-    key = (member.fold, id(member.train), member.recipe.balance)
+    recipe = member.recipe
+    key = (member.fold, id(member.train), recipe.balance, recipe.shuffle)
     if key not in known:
         known[key] = Sampler(member, examples)
     found = copy.copy(known[key])
@@ -110,10 +114,11 @@ def sampler_of(member: Member, examples: Examples, known: dict[object, Sampler])
     return found
 
 
-def shuffled(member: Member, epoch: int, labels: IntArray) -> Tensor:
+def shuffled(member: Member, epoch: int, labels: IntArray | None) -> Tensor:
     """The member's rows in the order of this epoch, as its recipe's `shuffle` says.
 
-    labels (n,) are those of its training rows. The stream depends on nothing else.
+    labels (n,) are those of its training rows, for an order by class. The stream depends on nothing
+    else.
     """
     first, now = (numpy_stream(member.seed, "shuffle", e) for e in (0, epoch))
     rows = ordered(member.train, labels, member.recipe.shuffle, first, now)

@@ -28,6 +28,7 @@ from trainwell.errors import UserError
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.mixing import Mixed
 from trainwell.techniques.balance import ClassWeights, EffectiveNumber, Focal, LogitAdjust
+from trainwell.techniques.models.modules import TableEmbedding
 from trainwell.techniques.optim.first_order import Adam
 from trainwell.techniques.optim.matrix import Muon
 from trainwell.techniques.optim.rules import ClosureRule
@@ -80,6 +81,7 @@ class Share:
             for f in dataclasses.fields(self.rule)
         }
         self.weight_slots = [s for s in layout(network)[0] if s.decays]
+        self.limited_slots = [s for s in self.weight_slots if not _embeds(network, s.name)]
         if isinstance(self.rule, Muon):
             self.hyper["matrices"] = [(s.start, s.stop, tuple(s.shape)) for s in self.weight_slots]
         if isinstance(self.rule, ClosureRule) and self.cut is not None:
@@ -101,8 +103,8 @@ class Share:
         inputs = [r.input_dropout for r in recipes]
         self.input_masks = DropoutMasks("input", inputs, self.device, self.cut)
         self.drops_inputs = any(inputs)
+        self.cycles = any(isinstance(r.schedule, OneCycle | WarmUp) for r in recipes)
         self.augmenter = Augmenter(self.members, self.device, examples.rate)
-        self.alike = _alike(recipes)
 
     def _column(self, values: Sequence[float], columns: int = 2) -> Number:
         """One number where all members agree, else a (K, 1) column, or (K,) with columns=1."""
@@ -113,6 +115,10 @@ class Share:
 
     def _balance(self, recipes: Sequence[Recipe]) -> tuple[Tensor | None, Tensor | None]:
         """Class weights and offsets of the logits, each (K, C) or None, by each member's rows."""
+        weigh = any(isinstance(r.balance, ClassWeights | EffectiveNumber) for r in recipes)
+        shift = any(isinstance(r.balance, LogitAdjust) for r in recipes)
+        if not weigh and not shift:
+            return None, None
         weights, offsets = [], []
         for recipe, member in zip(recipes, self.members, strict=True):
             counts, balance = class_counts(member, self.examples), recipe.balance
@@ -122,8 +128,6 @@ class Share:
                 weights[-1] = balance.weights(counts)
             elif isinstance(balance, LogitAdjust) and balance.when == "loss":
                 offsets[-1] = balance.offsets(counts)
-        weigh = any(isinstance(r.balance, ClassWeights | EffectiveNumber) for r in recipes)
-        shift = any(isinstance(r.balance, LogitAdjust) for r in recipes)
         return (
             torch.stack(weights).to(self.device) if weigh else None,
             torch.stack(offsets).to(self.device) if shift else None,
@@ -145,6 +149,8 @@ class Share:
             for m, seen in zip(self.members, losses, strict=True)
         ]
         self.lr = torch.tensor(self.rates, device=self.device)  # (K, steps)
+        # Anew in each epoch: rates may have come to differ by the members' own losses.
+        self.alike = _alike([m.recipe for m in self.members], self.rates)
 
     def step(self, order: Order, step: int, before: int) -> None:
         """One step of every member on its rows, (K, B) each.
@@ -175,7 +181,7 @@ class Share:
             self._penalise()
             self._update(step, before)
         if self.limited:
-            for slot in self.weight_slots:
+            for slot in self.limited_slots:
                 self.rows.shrunk.add_(MaxNorm.project(self.limit, view(self.rows.theta, slot)))
 
     def _inputs(self, order: Order, mine: slice) -> Tensor:
@@ -264,9 +270,9 @@ class Share:
             for part in self.alike:
                 rule = self.members[part.start].recipe.optimizer
                 assert isinstance(rule, Adam)
-                beta1 = rule.beta1 if cycled is None else cycled[part.start]
-                rule = rule if beta1 is None else dataclasses.replace(rule, beta1=beta1)
-                _fused_adam(rule, rows, part, self.rates[part.start][step], before)
+                moved = None if cycled is None else cycled[part.start]
+                beta1 = rule.beta1 if moved is None else moved
+                _fused_adam(rule, beta1, rows, part, self.rates[part.start][step], before)
             return
         hyper = self.hyper
         name = next((n for n in ("momentum", "beta1") if n in hyper), None)
@@ -279,13 +285,14 @@ class Share:
 
     def _cycled(self, step: int) -> list[float | None] | None:
         """Momentum by the schedule of each member; None where the rule's own stays."""
-        recipes = [m.recipe for m in self.members]
-        if not any(isinstance(r.schedule, OneCycle) for r in recipes):
+        if not self.cycles:
             return None
         epoch = self.epoch + step / len(self.rates[0])
         return [
-            r.schedule.momentum(epoch, r.epochs) if isinstance(r.schedule, OneCycle) else None
-            for r in recipes
+            r.schedule.momentum(epoch, r.epochs)
+            if isinstance(r.schedule, OneCycle | WarmUp)
+            else None
+            for r in (m.recipe for m in self.members)
         ]
 
 
@@ -293,6 +300,11 @@ def class_counts(member: Member, examples: Examples) -> Tensor:
     """Training rows of the member in each class (C,)."""
     labels = examples.labels[torch.from_numpy(member.train)]
     return torch.bincount(labels, minlength=examples.classes)
+
+
+def _embeds(network: nn.Module, name: str) -> bool:
+    """Whether a parameter is of an embedding, whose rows are no weights that enter one unit."""
+    return isinstance(network.get_submodule(name.rpartition(".")[0]), TableEmbedding)
 
 
 def _focus(recipe: Recipe) -> float:
@@ -311,9 +323,9 @@ def rate_at(recipe: Recipe, epoch: float, losses: Sequence[float] = ()) -> float
     return rate
 
 
-def _alike(recipes: Sequence[Recipe]) -> list[slice]:
-    """Runs of neighbours that share rate, schedule and the optimiser's numbers."""
-    keys = [(r.lr, r.schedule, r.optimizer) for r in recipes]
+def _alike(recipes: Sequence[Recipe], rates: Sequence[Sequence[float]]) -> list[slice]:
+    """Runs of neighbours that share the rates of an epoch, schedule and the optimiser's numbers."""
+    keys = [(own, r.schedule, r.optimizer) for own, r in zip(rates, recipes, strict=True)]
     parts, start = [], 0
     for _, run in groupby(keys):
         stop = start + sum(1 for _ in run)
@@ -327,7 +339,7 @@ def _alike(recipes: Sequence[Recipe]) -> list[slice]:
 _FUSED_ADAM: Callable[..., None] | None = getattr(torch, "_fused_adam_", None)
 
 
-def _fused_adam(rule: Adam, rows: Rows, part: slice, lr: float, before: int) -> None:
+def _fused_adam(rule: Adam, beta1: float, rows: Rows, part: slice, lr: float, before: int) -> None:
     assert _FUSED_ADAM is not None
     mean, square = rows.state
     matrices = ([m[part]] for m in (rows.theta, rows.grad, mean, square))
@@ -337,7 +349,7 @@ def _fused_adam(rule: Adam, rows: Rows, part: slice, lr: float, before: int) -> 
         [],
         [step],
         lr=lr,
-        beta1=rule.beta1,
+        beta1=beta1,
         beta2=rule.beta2,
         weight_decay=0.0,
         eps=rule.eps,

@@ -44,7 +44,7 @@ def train(population: Population, pause: Callable[[], bool] = never) -> Iterator
 
 def _epochs(population: Population, pause: Callable[[], bool]) -> Iterator[list[EpochScore]]:
     p = population
-    if p.before is not None and not p.epochs and p.place == (0, 0):
+    if p.before is not None and not p.probes:
         p.probes += probes.measure(p)
     while p.members and p.epochs < p.members[0].recipe.epochs:
         for _ in train_epoch(p, pause):

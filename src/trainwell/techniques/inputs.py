@@ -34,6 +34,14 @@ class Pcm(nn.Module):
         return x.div(32768.0)
 
 
+class Float(nn.Module):
+    """Any numbers to float32, which networks compute in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shapes: (B, ...) to the same."""
+        return x.float()
+
+
 class TableEncoder(nn.Module):
     """Numbers, codes and missing values of a table to a float matrix.
 
@@ -128,7 +136,9 @@ def category_blocks(layers: nn.Sequential) -> tuple[tuple[int, int], ...]:
     () where there are no categories, or a layer mixes the columns.
     """
     first, *others = layers
-    in_place = all(isinstance(layer, Scale | Shift | OwnScale | nn.Identity) for layer in others)
+    in_place = all(
+        isinstance(layer, Scale | Shift | OwnScale | Float | nn.Identity) for layer in others
+    )
     if not isinstance(first, TableEncoder) or not in_place:
         return ()
     start = len(first.numbers) + len(first.indicated)
@@ -217,6 +227,8 @@ def rebuild(description: Mapping[str, Any], buffers: Mapping[str, Tensor]) -> nn
             return Bytes()
         case "Pcm":
             return Pcm()
+        case "Float":
+            return Float()
         case "Identity":
             return nn.Identity()
         case "Scale":

@@ -105,7 +105,8 @@ class MaxNorm:
     (for a convolution: one output channel) and c = limit. Unlike L2 it does nothing until a unit
     grows large, so high learning rates cannot blow up the weights. Default c = 3; usual are 3 to
     4 for wide layers with dropout, about 1 before anything happens in small nets: the run says
-    how often a unit was held back, and warns when that never happened.
+    how often a unit was held back, and warns when that never happened. Embeddings of a table's
+    columns are left alone.
     Source: slide "Regularization"; CS231n notes, part 2; Srivastava et al. 2014.
 
     >>> import torch

@@ -296,6 +296,13 @@ class WarmUp:
             return (self.start + (1 - self.start) * epoch / length) * self.then(0.0, rest)
         return self.then(epoch - length, rest)
 
+    def momentum(self, epoch: float, epochs: float) -> float | None:
+        """The momentum at a moment of training, where the schedule behind moves it (OneCycle)."""
+        if not isinstance(self.then, OneCycle):
+            return None
+        length = self.share * epochs if self.epochs is None else self.epochs
+        return self.then.momentum(max(epoch - length, 0.0), max(epochs - length, 1e-9))
+
     def after(self, losses: Sequence[float]) -> float:
         """The multiplier behind epochs with these validation losses; see ReduceOnPlateau."""
         return self.then.after(losses) if isinstance(self.then, ReduceOnPlateau) else 1.0

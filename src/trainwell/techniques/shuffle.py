@@ -40,11 +40,16 @@ Source: slide "Shuffle"; Ioffe and Szegedy 2015.""",
 
 
 def ordered(
-    rows: Ints, labels: Ints, how: Shuffle, first: np.random.Generator, now: np.random.Generator
+    rows: Ints,
+    labels: Ints | None,
+    how: Shuffle,
+    first: np.random.Generator,
+    now: np.random.Generator,
 ) -> Ints:
-    """Rows (n,) with labels (n,) in the order of an epoch.
+    """Rows (n,) in the order of an epoch.
 
-    first, now: random streams of the first epoch and of this one.
+    labels (n,): needed for an order by class alone. first, now: random streams of the first epoch
+    and of this one.
 
     >>> import numpy as np
     >>> stream = np.random.default_rng(0)
@@ -61,4 +66,5 @@ def ordered(
         case "never":
             return rows
         case "by_class":
+            assert labels is not None
             return rows[np.argsort(labels, kind="stable")]

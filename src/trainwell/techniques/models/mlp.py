@@ -23,6 +23,7 @@ class Linear:
 
     Equation: z = W x + b. Shapes: (B, ...) flattened to (B, D), result (B, C). Convex, so every
     initialisation ends at the same place: the yardstick for everything deeper.
+    It has no hidden units: Dropout has nothing to drop here, InputDropout acts.
     Source: slide "Activation and loss function"; CS231n notes, linear classification.
 
     >>> Linear().build((8, 8), 10, dropout=0.0)
