@@ -14,9 +14,9 @@ import trainwell as tw
 from helpers.data import clips, pictures, table
 from trainwell.data.dataset import Schema
 from trainwell.errors import RecipeError, UserError
+from trainwell.options import Options, chosen_recipe
 from trainwell.recipe import Recipe, edit
 from trainwell.recipe_check import check_against
-from trainwell.training import Options, chosen_recipe
 
 QUICK: dict[str, Any] = {"epochs": 3, "lr": 0.01}
 

@@ -31,6 +31,7 @@ from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.errors import Interrupted, Unfinished, UserError
 from trainwell.judging import Outcome, judge
+from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, to_toml
 from trainwell.request import Request, as_call, begin, data_digest
@@ -41,17 +42,7 @@ from trainwell.run import (
     write_probes,
 )
 from trainwell.seeding import stream_seed
-from trainwell.training import (
-    TEST_SHARE,
-    Options,
-    Work,
-    best_of,
-    check_options,
-    chosen_recipe,
-    prepare,
-    search_rate,
-    train_members,
-)
+from trainwell.training import Work, best_of, prepare, search_rate, train_members
 
 Floats = npt.NDArray[np.float64]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)

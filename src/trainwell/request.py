@@ -23,9 +23,9 @@ from trainwell.data.read import read
 from trainwell.engine.parts import Store
 from trainwell.errors import UserError
 from trainwell.files import write_whole
+from trainwell.options import TEST_SHARE, Options
 from trainwell.recipe import Recipe, edit, load_recipe, to_toml
 from trainwell.techniques.models import Custom
-from trainwell.training import TEST_SHARE, Options
 
 FORMAT = 1
 SAMPLE, SAMPLE_BYTES = 4096, 16 << 20  # of the data, compared when a run goes on; at most

@@ -7,12 +7,9 @@ import math
 import signal
 import threading
 import time
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,54 +35,25 @@ from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import describe_size, threads_for
 from trainwell.engine.trainer import Seen, Trainer
-from trainwell.engine.workers import parse_jobs, ray_cores
-from trainwell.errors import Interrupted, UserError
+from trainwell.errors import Interrupted
 from trainwell.files import cache_dir
 from trainwell.model import Model, held_out_probabilities
+from trainwell.options import Options, budget_seconds, chosen_precision, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import (
     Linear,
     Mlp,
     Recipe,
-    edit,
-    load_recipe,
-    starting_recipe,
 )
-from trainwell.recipe_check import check_against
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
-from trainwell.techniques.models import Custom
-from trainwell.techniques.models.custom import TRUST_IT
-from trainwell.techniques.optim.rules import ClosureRule
-from trainwell.techniques.regularize import Dropout, InputDropout
 from trainwell.techniques.scaling import match_widths
-from trainwell.techniques.schedules import Constant, WarmUp
+from trainwell.techniques.schedules import WarmUp
 
 Floats = npt.NDArray[np.float64]
-TEST_SHARE = 0.2  # of the rows, sealed, where the data bring no test part
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for, besides the data; None means: decide from the data."""
-
-    out: str | Path | None = None
-    budget: str | float | None = None  # "10m", or seconds
-    seed: int = 0
-    folds: int | None = None
-    seeds: int | None = None  # networks per fold, with different initial weights
-    recipe: str | Path | Recipe | None = None
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    ensemble: bool = True
-    test: float = TEST_SHARE
-    jobs: int | str | None = None
-    checkpoint: str | float = "30s"  # time between two checkpoints
-    precision: str = "float32"
-    trust: bool = False  # whether code that a recipe file names may run
-    command: str = "trainwell.fit(...)"
 
 
 @dataclass(eq=False)
@@ -109,20 +77,6 @@ class Work:
     interrupted: bool = False
 
 
-def check_options(options: Options) -> None:
-    asked = parse_jobs(options.jobs)
-    if asked is not None and asked.where == "ray":
-        ray_cores()  # a cluster that does not answer is better known now
-    for name in ("folds", "seeds"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}", f"expected a whole number from 1 up, got {value}")
-    for name, most in (("folds", 50), ("seeds", 100)):
-        value = getattr(options, name)
-        if value is not None and value > most:
-            raise UserError(f"--{name}", f"expected at most {most}, got {value}")
-
-
 def prepare(
     data: Dataset,
     options: Options,
@@ -136,11 +90,11 @@ def prepare(
     """
     every = parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
     recipe = chosen_recipe(data, options)
-    precision = _precision(options, recipe)
+    precision = chosen_precision(options, recipe)
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
     size, threads, parameters, cost = _sized(data, probe, recipe, options)
-    budget = Budget(_budget_seconds(options) or default_budget(size), began)
+    budget = Budget(budget_seconds(options) or default_budget(size), began)
     warnings = []
     if size.epochs < recipe.epochs:
         warnings.append(f"{size.epochs} epochs instead of {recipe.epochs}, to fit the time budget")
@@ -184,19 +138,6 @@ def prepare(
     )
 
 
-def _precision(options: Options, recipe: Recipe) -> torch.dtype | None:
-    known = {"float32": None, "bfloat16": torch.bfloat16}
-    if options.precision not in known:
-        problem = f'expected float32 or bfloat16, got "{options.precision}"'
-        raise UserError("--precision", problem)
-    found = known[options.precision]
-    if found is not None and isinstance(recipe.optimizer, ClosureRule):
-        name = type(recipe.optimizer).__name__
-        problem = f"{name} needs the full precision of its line search, got {options.precision}"
-        raise UserError("--precision", problem, "Leave it out, or take another optimiser.")
-    return found
-
-
 def _sized(
     data: Dataset, split: Split, recipe: Recipe, options: Options
 ) -> tuple[Size, int, int, float]:
@@ -213,7 +154,7 @@ def _sized(
     # Who asks for workers gets one thread in each, here too: the same bits for every number.
     threads = 1 if options.jobs else threads_for(network, recipe.batch_size, shape)
     torch.set_num_threads(threads)
-    seconds = _budget_seconds(options)
+    seconds = budget_seconds(options)
     by_hand = {"epochs"} & set(options.settings) or options.recipe is not None
     chosen = bool(by_hand) or options.folds is not None or options.seeds is not None
     size = plan_size(
@@ -228,59 +169,6 @@ def _sized(
         keep_epochs=seconds is None and chosen,
     )
     return size, threads, parameters, work
-
-
-def _budget_seconds(options: Options) -> float | None:
-    return None if options.budget is None else parse_time(str(options.budget))
-
-
-def chosen_recipe(data: Dataset, options: Options) -> Recipe:
-    """The starting recipe for these data, changed by the user's recipe and settings, checked."""
-    official = 0 if data.official_test is None else int(data.official_test.sum())
-    recipe = start = starting_recipe(data.schema, round(0.8 * (len(data) - official)))
-    if isinstance(options.recipe, Recipe):
-        recipe = options.recipe
-    elif options.recipe is not None:
-        recipe = load_recipe(Path(options.recipe), recipe)
-        if isinstance(recipe.model, Custom) and not options.trust:
-            problem = f'the file names code that is not in it, "{recipe.model.factory}"'
-            raise UserError(
-                str(options.recipe),
-                problem,
-                TRUST_IT,
-            )
-    if options.settings:
-        recipe = edit(recipe, options.settings, "--set")
-    if isinstance(recipe.optimizer, ClosureRule):
-        recipe = _for_full_batches(recipe, start, _named(options))
-    check_against(recipe, data.schema)
-    return recipe
-
-
-def _named(options: Options) -> set[str]:
-    """Fields of the recipe that the user has chosen."""
-    given = set(options.settings)
-    if isinstance(options.recipe, Recipe):
-        usual = Recipe()
-        return given | {
-            f.name
-            for f in dataclasses.fields(Recipe)
-            if getattr(options.recipe, f.name) != getattr(usual, f.name)
-        }
-    if options.recipe is not None:
-        given |= set(tomllib.loads(Path(options.recipe).read_text(encoding="utf-8")))
-    return given
-
-
-def _for_full_batches(recipe: Recipe, start: Recipe, named: set[str]) -> Recipe:
-    """What suits rules that need the whole loss, in the fields that nobody has chosen: one batch of
-    all rows, a rate of 1 (the full step, which a line search shortens), nothing dropped."""
-    kept = tuple(r for r in start.regularize if not isinstance(r, Dropout | InputDropout))
-    suited = Recipe(
-        batch_size=10**9, schedule=Constant(), lr=recipe.optimizer.usual_rate, regularize=kept
-    )
-    fields = ("batch_size", "schedule", "lr", "regularize")
-    return dataclasses.replace(recipe, **{f: getattr(suited, f) for f in fields if f not in named})
 
 
 def search_rate(work: Work) -> Ladder:
