@@ -106,8 +106,7 @@ class Population:
         self.members = list(members)
         self.ids = list(range(len(members)))  # position of each row in the list given
         rows = [initial_row(m, self.network, self.parameters, examples) for m in members]
-        # Of machines that round differently, one must begin for all.
-        self.theta = examples.ranks.agree(torch.stack(rows)).to(self.device)
+        self.theta = torch.stack(rows).to(self.device)
         begin = rows_of(self.network, self.statistics)
         self.buffers = begin.repeat(len(members), 1).to(self.device)
         self.grad = torch.zeros_like(self.theta)
@@ -132,6 +131,9 @@ class Population:
         self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy
         self.best_epoch = [0] * len(members)
         self.rebuild()
+        if examples.ranks.size > 1:  # of machines that round differently, one begins for all
+            self.theta.copy_(examples.ranks.agree(self.theta.cpu()))
+            self.best_theta.copy_(self.theta)
 
     def rebuild(self) -> None:
         """Views and per-member numbers for the members that are left.
