@@ -131,9 +131,12 @@ class Population:
         self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy
         self.best_epoch = [0] * len(members)
         self.rebuild()
-        if examples.ranks.size > 1:  # of machines that round differently, one begins for all
-            self.theta.copy_(examples.ranks.agree(self.theta.cpu()))
-            self.best_theta.copy_(self.theta)
+
+    def begin_alike(self) -> None:
+        """Give every rank the initial weights of the first: of machines that round differently, one
+        must begin for all."""
+        self.theta.copy_(self.examples.ranks.agree(self.theta.cpu()))
+        self.best_theta.copy_(self.theta)
 
     def rebuild(self) -> None:
         """Views and per-member numbers for the members that are left.

@@ -44,6 +44,8 @@ def train(population: Population, pause: Callable[[], bool] = never) -> Iterator
 
 def _epochs(population: Population, pause: Callable[[], bool]) -> Iterator[list[EpochScore]]:
     p = population
+    if p.examples.ranks.size > 1 and not p.epochs and p.place == (0, 0):
+        p.begin_alike()
     if p.before is not None and not p.probes:
         p.probes += probes.measure(p)
     while p.members and p.epochs < p.members[0].recipe.epochs:
