@@ -343,6 +343,21 @@ def _cell(value: Any) -> str:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the right exit code."""
+    try:
+        _run()
+    except SystemExit as end:
+        if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and isinstance(end.code, int):
+            # Of several processes each has threads of torch.distributed that may still be ending;
+            # now and then the interpreter's own end then aborts ("terminate called without an
+            # active exception"). All is written: nothing is lost by ending at once.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
+
+
+def _run() -> NoReturn:
+    """Run the command line; always ends with SystemExit."""
     # Threads of a convolution wait for each other by spinning. When another program wants the same
     # cores, torch's default of 300 000 turns was measured to make a step 17 times slower (33 to
     # 564 ms); 5 000 turns cost a few per cent on an idle machine. Read when torch is imported.
