@@ -10,13 +10,13 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from trainwell.errors import Interrupted, UserError
+from trainwell.terminal import sections, summary, table
 
 if TYPE_CHECKING:
     from trainwell.run import Run
@@ -152,7 +152,7 @@ def resume(
 
 def _finished(run: Run, as_json: bool) -> None:
     """Print what a run has found."""
-    typer.echo(_summary(run.result, run.report))
+    typer.echo(summary(run.result, run.report))
     if as_json:
         typer.echo(json.dumps(run.result))
     if run.result["interrupted"]:
@@ -242,7 +242,7 @@ def data(
         }
         for s in chosen
     ]
-    typer.echo(_table(rows, ("name", "kind", "rows", "classes", "size_mb", "present", "licence")))
+    typer.echo(table(rows, ("name", "kind", "rows", "classes", "size_mb", "present", "licence")))
     if name is not None:
         typer.echo(f"\n{chosen[0].what}\nsource: {chosen[0].source}")
     if as_json:
@@ -267,7 +267,7 @@ def techniques(
     if name is not None:
         typer.echo(found[""][0].page)
     else:
-        typer.echo(_sections(rows, ("name", "family", "says")))
+        typer.echo(sections(rows, ("name", "family", "says")))
     if as_json:
         typer.echo(json.dumps({"techniques": [row for some in rows.values() for row in some]}))
 
@@ -281,64 +281,6 @@ def _test_option(text: str) -> float | Path:
     except ValueError:
         problem = f'expected a share such as 0.2, or a file or folder that exists; got "{text}"'
         raise UserError("--test", problem) from None
-
-
-def _summary(result: Mapping[str, Any], report_path: Path) -> str:
-    """What a person wants to know first: the answer, the yardsticks, where the report is."""
-    part = "test" if result["test"] else "validation"
-    scores, what = result[part], "sealed test" if result["test"] else "validation"
-    a = scores["accuracy"]
-    right = f"{result['name']}: {a['value']:.1%} right on {scores['n']} {what} examples"
-    lines = ["", f"{right} (95 % interval {a['low']:.1%} to {a['high']:.1%})", ""]
-    rows = [{"": "network", **_cells(scores)}]
-    rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
-    lines.append(_table(rows, tuple(rows[0])))
-    lines += [f"note: {w}" for w in result["warnings"]]
-    lines += ["", f"report   {report_path}"]
-    lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
-    return "\n".join(lines)
-
-
-def _cells(scores: dict[str, Any]) -> dict[str, str]:
-    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "log_loss": "log loss"}
-    found = {}
-    for key, title in names.items():
-        ends = [scores[key][e] for e in ("value", "low", "high")]
-        value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
-        found[title] = f"{value} [{low}, {high}]"
-    return found
-
-
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
-    """Aligned columns of text, numbers to the right."""
-    cells = [[_cell(row[c]) for c in columns] for row in rows]
-    widths = [max(len(c), *(len(r[i]) for r in cells)) for i, c in enumerate(columns)]
-    right = [all(isinstance(row[c], int | float) for row in rows) for c in columns]
-
-    def line(values: list[str]) -> str:
-        padded = [
-            v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line([c.replace("_", " ") for c in columns]), *map(line, cells)])
-
-
-def _sections(rows: Mapping[str, list[dict[str, Any]]], columns: tuple[str, ...]) -> str:
-    """Tables under titles, with the same widths of columns in all."""
-    first, *lines = _table([row for some in rows.values() for row in some], columns).splitlines()
-    text, start = [first], 0
-    for title, some in rows.items():
-        text += ["", title, *(f"  {line}" for line in lines[start : start + len(some)])]
-        start += len(some)
-    text[0] = f"  {first}"
-    return "\n".join(text)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def main() -> NoReturn:
