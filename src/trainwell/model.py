@@ -180,6 +180,17 @@ def _logits(alone: Model, inputs: npt.NDArray[Any], rows: IntArray) -> npt.NDArr
 
 
 def held_out_probabilities(
+    model: Model, inputs: npt.NDArray[Any], labels: IntArray, train: IntArray, rows: IntArray
+) -> npt.NDArray[np.float64]:
+    """Probabilities (n, C) of the networks of one fold for `rows` that they were not trained on."""
+    if not any(isinstance(part.recipe.balance, ThresholdMove) for part in model.parts):
+        return model.probabilities(inputs, rows)  # pre-processed once for all of them
+    alone = [model.only([i]) for i in range(len(model.parts))]
+    each = [_crossed_probabilities(one, inputs, labels, train, rows) for one in alone]
+    return sum(each[1:], each[0]) / len(each)
+
+
+def _crossed_probabilities(
     alone: Model, inputs: npt.NDArray[Any], labels: IntArray, train: IntArray, rows: IntArray
 ) -> npt.NDArray[np.float64]:
     """Probabilities (n, C) of a model of one network for `rows` that it was not trained on.

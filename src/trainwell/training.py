@@ -303,13 +303,10 @@ def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, In
         if mine:
             rows.append(fold.validation)
             folds.append(np.full(len(fold.validation), number))
-            each = [
-                held_out_probabilities(
-                    model.only([i]), data.inputs, data.labels, fold.train, fold.validation
-                )
-                for i in mine
-            ]
-            found.append(sum(each[1:], each[0]) / len(each))
+            held_out = held_out_probabilities(
+                model.only(mine), data.inputs, data.labels, fold.train, fold.validation
+            )
+            found.append(held_out)
     order = np.argsort(np.concatenate(rows))
     return np.concatenate(rows)[order], np.concatenate(folds)[order], np.concatenate(found)[order]
 

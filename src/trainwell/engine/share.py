@@ -143,7 +143,8 @@ class Share:
         self.epoch = epoch
         seeds = [m.seed for m in self.members]
         self.network.start_epoch(seeds, epoch, steps, done)
-        self.input_masks.start_epoch(seeds, epoch, steps, done)
+        if self.drops_inputs:
+            self.input_masks.start_epoch(seeds, epoch, steps, done)
         self.rates = [
             [rate_at(m.recipe, epoch + step / steps, seen) for step in range(steps)]
             for m, seen in zip(self.members, losses, strict=True)

@@ -67,7 +67,6 @@ class Muon:
     decay: Annotated[float, Ge(0)] = 0.01
     state: ClassVar[tuple[str, ...]] = ("mean", "square")
     usual_rate: ClassVar[float] = 5e-3
-    shaped: ClassVar[bool] = True  # `update` is to be told `matrices`
 
     def __post_init__(self) -> None:
         check_fields(self)
