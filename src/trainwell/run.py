@@ -32,7 +32,10 @@ from trainwell.engine.score import EpochScore
 from trainwell.errors import UserError
 from trainwell.files import cache_dir, write_whole
 
-HISTORY = ("member", "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+HISTORY = (
+    *("member", "epoch", "lr", "train_loss", "train_accuracy"),
+    *("val_loss", "val_accuracy", "val_error"),  # the last: standard error of val_loss
+)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Probe:
 
     Epoch 0 is before the first step: what the initial weights make of the data.
 
-    Weight layers have the first three numbers, activation layers the others.
+    Weight layers have the first three numbers and the last two, activation layers the others.
     """
 
     member: int
@@ -41,6 +41,8 @@ class Probe:
     spread: float = float("nan")  # their standard deviation
     dead: float = float("nan")  # share of units that are zero (ReLU) for every row
     saturated: float = float("nan")  # share of units at the end of their range on 90 % of rows
+    zero: float = float("nan")  # share of the gradient's entries that are exactly zero
+    magnitude: float = float("nan")  # mean absolute value of the gradient's entries
 
 
 def measure(population: Population) -> list[Probe]:
@@ -71,11 +73,24 @@ def _weights(p: Population, share: Share, rows: slice, ids: Sequence[int]) -> li
         theta, grad = view(p.theta[rows], slot), view(p.grad[rows], slot)
         update = theta - view(before[rows], slot)
         sizes = [t.flatten(1).norm(dim=1).tolist() for t in (grad, theta, update)]
+        zero = (grad == 0).flatten(1).float().mean(dim=1).tolist()
+        magnitude = grad.abs().flatten(1).mean(dim=1).tolist()
         name = slot.name.rpartition(".")[0]
         for k, member in enumerate(ids):
             gradient, weight, step = (size[k] for size in sizes)
             ratio = step / weight if weight and p.epochs else float("nan")
-            found.append(Probe(member, p.epochs, name, gradient, weight, ratio))
+            found.append(
+                Probe(
+                    member,
+                    p.epochs,
+                    name,
+                    gradient=gradient,
+                    weight=weight,
+                    update=ratio,
+                    zero=zero[k],
+                    magnitude=magnitude[k],
+                )
+            )
     return found
 
 

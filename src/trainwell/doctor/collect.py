@@ -1,0 +1,171 @@
+"""Evidence out of our own trainings: from what the engine hands back, or from a run folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainwell.doctor.evidence import (
+    SERIES,
+    UNIT_MEASURES,
+    WEIGHT_MEASURES,
+    Evidence,
+    Floats,
+    Layer,
+    Setup,
+)
+from trainwell.engine.members import Member, Trained
+from trainwell.engine.probes import Probe
+from trainwell.engine.score import EpochScore
+from trainwell.errors import UserError
+from trainwell.recipe import Recipe, from_toml
+from trainwell.run import load_run
+from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, ResNet
+from trainwell.techniques.regularize import L2
+
+Row = Mapping[str, Any]
+
+
+def collect(
+    trained: Sequence[Trained], history: Sequence[EpochScore], probes: Sequence[Probe]
+) -> Evidence:
+    """Evidence from a population's training; members are numbered as in `trained`."""
+    member = trained[0].member
+    evidence = _evidence(
+        [dataclasses.asdict(s) for s in history], [dataclasses.asdict(p) for p in probes]
+    )
+    return dataclasses.replace(
+        evidence,
+        setup=setup_of(member.recipe, member),
+        train_rows=min(len(t.member.train) for t in trained),
+        val_rows=min(len(t.member.validation) for t in trained),
+        sample_rows=min(t.member.sample_size for t in trained),
+        best=tuple(t.best_epoch for t in trained),
+        diverged=tuple(t.diverged for t in trained),
+    )
+
+
+def setup_of(recipe: Recipe, member: Member | None = None) -> Setup:
+    """What a recipe says about a training."""
+    model, optimizer = recipe.model, recipe.optimizer
+    depth, activation, normalised = None, getattr(model, "activation", None), None
+    if isinstance(model, Linear):
+        depth, normalised = 1, False
+    elif isinstance(model, Mlp):
+        depth, normalised = len(model.hidden) + 1, model.norm != "none"
+    elif isinstance(model, Cnn | AudioCnn):
+        depth, normalised = len(model.channels) * model.depth + 1, model.norm != "none"
+    elif isinstance(model, ResNet):
+        depth, normalised = 2 * len(model.channels) * model.blocks + 2, True
+    momentum = getattr(optimizer, "momentum", getattr(optimizer, "beta1", None))
+    return Setup(
+        optimizer=type(optimizer).__name__,
+        lr=recipe.lr,
+        momentum=momentum,
+        eps=getattr(optimizer, "eps", None),
+        schedule=type(recipe.schedule).__name__,
+        batch_size=member.batch if member else recipe.batch_size,
+        steps=member.steps if member else None,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        depth=depth,
+        activation=activation,
+        normalised=normalised,
+        dropout=recipe.dropout,
+        l2=float(recipe.penalty(L2)),
+        augmented=bool(recipe.augment),
+        balanced=recipe.balance is not None,
+        preprocess=", ".join(type(p).__name__ for p in recipe.preprocess),
+        init=repr(recipe.init),
+    )
+
+
+def from_run(folder: Path) -> Evidence:
+    """Evidence from the folder of a finished run; raises UserError where it holds none."""
+    run = load_run(folder)
+    result = run.result
+    try:
+        recipe = from_toml(
+            (folder / "recipe.toml").read_text(encoding="utf-8"), Recipe(), "recipe.toml"
+        )
+        history, probes = _rows(folder / "history.csv"), _rows(folder / "probes.csv")
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}: {error.filename})"
+        raise UserError(str(folder), problem, "Train again.") from None
+    members = result["members"]
+    folds = result["split"]["folds"]
+    evidence = _evidence(history, probes)
+    confusion = None
+    if (folder / "oof.npz").is_file():
+        with np.load(folder / "oof.npz", allow_pickle=False) as kept:
+            labels, chances = kept["labels"], kept["probabilities"]
+        classes = len(result["classes"])
+        confusion = np.zeros((classes, classes), np.int64)
+        np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
+    train = min(f["train"] for f in folds)
+    val = min(f["validation"] for f in folds)
+    batch = max(1, min(recipe.batch_size, train))
+    return dataclasses.replace(
+        evidence,
+        setup=dataclasses.replace(
+            setup_of(recipe), batch_size=batch, steps=train // batch, kind=result["kind"]
+        ),
+        classes=len(result["classes"]),
+        class_names=tuple(result["classes"]),
+        class_counts=tuple(result["data"]["counts"].values()),
+        train_rows=train,
+        val_rows=val,
+        sample_rows=result["train"]["n"],
+        best=tuple(m["best_epoch"] for m in members),
+        diverged=tuple(m["diverged"] for m in members),
+        confusion=confusion,
+        ladder=result.get("ladder"),
+        source=str(folder),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of history.csv or probes.csv with numbers; an empty cell is nan."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {k: v if k == "layer" else float(v) if v else math.nan for k, v in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _evidence(history: Sequence[Row], probes: Sequence[Row]) -> Evidence:
+    members = 1 + max((int(r["member"]) for r in history), default=-1)
+    epochs = max((int(r["epoch"]) for r in history), default=0)
+    series = {n: np.full((members, epochs), np.nan) for n in SERIES if history and n in history[0]}
+    for row in history:
+        for name, values in series.items():
+            values[int(row["member"]), int(row["epoch"]) - 1] = row[name]
+    return Evidence(
+        points=np.arange(1.0, epochs + 1),
+        series=series,
+        layers=_layers(probes, members, epochs),
+    )
+
+
+def _layers(probes: Sequence[Row], members: int, epochs: int) -> tuple[Layer, ...]:
+    """Layers in the order of the network, which is that of the rows."""
+    found: dict[tuple[str, bool], dict[str, Floats]] = {}
+    for row in probes:
+        of_weights = not math.isnan(row["weight"])
+        names = WEIGHT_MEASURES if of_weights else UNIT_MEASURES
+        key = (row["layer"], of_weights)
+        if key not in found:
+            found[key] = {n: np.full((members, epochs + 1), np.nan) for n in names if n in row}
+        if int(row["member"]) < members and int(row["epoch"]) <= epochs:
+            for name, values in found[key].items():
+                values[int(row["member"]), int(row["epoch"])] = row[name]
+    return tuple(
+        Layer(name, "weight" if of_weights else "units", measures)
+        for (name, of_weights), measures in found.items()
+    )
