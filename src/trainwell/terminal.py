@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ def summary(result: Mapping[str, Any], report_path: Path) -> str:
     rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
     lines += [f"note: {w}" for w in result["warnings"]]
+    if result["findings"]:
+        lines += ["", findings(result["findings"], next_command(result), most=5)]
     lines += ["", f"report   {report_path}"]
     lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
     return "\n".join(lines)
@@ -32,6 +35,68 @@ def _cells(scores: dict[str, Any]) -> dict[str, str]:
         value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
         found[title] = f"{value} [{low}, {high}]"
     return found
+
+
+LEVEL_WORDS = {"fault": "FAULT", "warning": "WARN", "note": "NOTE", "pass": "PASS"}
+
+
+def findings(found: Sequence[Mapping[str, Any]], command: str = "", most: int = 8) -> str:
+    """Findings on one screen: worst first, the reason, the first remedy, the command to type next.
+
+    found: as `Finding.to_json` gives them; command: the next one to type, or "".
+    """
+    lines = []
+    for finding in found[:most]:
+        title = f"{LEVEL_WORDS[finding['level']]:5}  {finding['name'].replace('-', ' ')}"
+        lines.append(f"{title} ({finding['code']})")
+        lines += textwrap.wrap(finding["words"], 96, initial_indent="       ", **_WRAP)
+        if finding["remedies"]:
+            first = f"do: {finding['remedies'][0]}"
+            lines += textwrap.wrap(first, 96, initial_indent="       ", **_WRAP)
+    if len(found) > most:
+        lines.append(f"and {len(found) - most} more of less weight: findings.json, report")
+    if command:
+        lines.append(f"next     {command}")
+    return "\n".join(lines)
+
+
+_WRAP: Any = {
+    "subsequent_indent": "       ",
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
+
+
+def next_command(result: Mapping[str, Any]) -> str:
+    """The command that trains again with the first remedy that a recipe can express, or ""."""
+    for finding in result["findings"]:
+        for remedy in finding["remedies"]:
+            _, sign, options = str(remedy).partition(": --set ")
+            if sign and result["command"].startswith("trainwell fit"):
+                return _with_settings(result["command"], f"--set {options}")
+    return ""
+
+
+def _with_settings(command: str, options: str) -> str:
+    """A command with settings added: those of the same name, and --out, are left out.
+
+    >>> _with_settings("trainwell fit d.csv --out a --set lr=0.1 --set epochs=5", "--set lr=0.05")
+    'trainwell fit d.csv --set epochs=5 --set lr=0.05'
+    """
+    new = shlex.split(options)
+    names = {word.partition("=")[0] for word in new if "=" in word}
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif word == "--set":
+            value = next(words, "")
+            if value.partition("=")[0].strip() not in names:
+                kept += [word, value]
+        elif not word.startswith(("--out=", *(f"--set={n}=" for n in names))):
+            kept.append(word)
+    return shlex.join([*kept, *new])
 
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from trainwell.report import plots
+from trainwell.report import findings, plots
 
 Json = Mapping[str, Any]
 WIDE, NARROW = 720.0, 350.0
 
 
 def all_figures(
-    facts: Json, history: Sequence[Mapping[str, float]], examples: tuple[Any, Any] | None
+    facts: Json,
+    history: Sequence[Mapping[str, float]],
+    examples: tuple[Any, Any] | None,
+    probes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Every picture of the page by name, as markup that is safe: plots escape all words."""
     from markupsafe import Markup
@@ -28,6 +32,7 @@ def all_figures(
         "confusion": confusion(facts),
         "recall": recall(facts),
         "counts": counts(facts),
+        **findings.layer_pictures(facts, probes),
     }
     shown: dict[str, Any] = {name: Markup(picture) for name, picture in found.items() if picture}
     if sheet := contact_sheet(facts, examples):
@@ -93,6 +98,7 @@ def curve(facts: Json, history: Sequence[Mapping[str, float]], measure: str) -> 
         desc="; ".join(ends),
         percent=measure == "accuracy",
         best=best,
+        regions=findings.regions(facts, measure),
     )
 
 
@@ -163,7 +169,11 @@ def confusion(facts: Json) -> str:
 def recall(facts: Json) -> str:
     """Recall by class."""
     found = facts.get("per_class") or []
-    rows = [_row(str(c.get("class")), c.get("recall"), "val") for c in found]
+    marks = findings.class_marks(facts, "recall")
+    rows = [
+        replace(_row(str(c.get("class")), c.get("recall"), "val"), mark=marks.get(i, ""))
+        for i, c in enumerate(found)
+    ]
     if not rows:
         return ""
     told = "; ".join(f"{r.label} {r.note or 'no examples'}" for r in rows)

@@ -40,6 +40,16 @@ class Rung:
     diverged: bool = False
 
 
+@dataclass(frozen=True)
+class Region:
+    """Epochs that a finding speaks of, and its number in the list."""
+
+    label: str
+    start: float
+    end: float
+    words: str = ""
+
+
 def value_words(value: float, percent: bool) -> str:
     """A value as the pictures write it: 98.3 %, or three digits."""
     return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
@@ -62,10 +72,14 @@ def curves(
     desc: str,
     percent: bool = False,
     best: Sequence[float] = (),
+    regions: Sequence[Region] = (),
     width: float = 356,
     height: float = 236,
 ) -> str:
-    """Lines over epochs with bands, best epochs of the members as marks on the axis."""
+    """Lines over epochs with bands, best epochs of the members as marks on the axis.
+
+    regions: epochs that findings speak of, shaded and numbered.
+    """
     series = [s for s in map(_measured, series) if s.epochs.size]
     if not series:
         return nothing(name, title, desc, width)
@@ -74,7 +88,9 @@ def curves(
     x = Scale(min(ends), max(ends), left, right)
     low, high = _range(series, percent)
     y = Scale(low, high, bottom, top)
-    parts = _left_axis(y, left, right, percent)
+    shades, badges = _shaded(regions, x, top, bottom)
+    parts = shades
+    parts += _left_axis(y, left, right, percent)
     parts += _epoch_axis(x, bottom)
     for mark in sorted({b for b in best if math.isfinite(b) and x.low <= b <= x.high}):
         parts.append(svg.line(x(mark), bottom, x(mark), bottom - 5, "mark"))
@@ -91,8 +107,32 @@ def curves(
         if s.epochs.size == 1:
             parts.append(svg.circle(x(float(s.epochs[0])), y(float(s.mean[0])), 3, f"dot {s.part}"))
     parts += _end_labels(series, y, right)
+    parts += badges
     parts += _hover(series, x, top, bottom, percent)
     return svg.document(name, width, height, title, desc, parts)
+
+
+def _shaded(
+    regions: Sequence[Region], x: Scale, top: float, bottom: float
+) -> tuple[list[str], list[str]]:
+    """The regions, and their numbers, side by side where they begin together."""
+    shades: list[str] = []
+    badges: list[str] = []
+    taken: dict[int, int] = {}
+    for region in regions:
+        start, end = max(region.start, x.low), min(region.end, x.high)
+        if not start <= end:
+            continue
+        left, right = x(start), x(end)
+        if right - left < 6:  # one epoch is a place, not a stretch
+            left, right = max(x.start, left - 3), min(x.end, right + 3)
+        shades.append(svg.rect(left, top, right - left, bottom - top, "region"))
+        place = taken.get(round(left), 0)
+        taken[round(left)] = place + 1
+        at = min(left + 9 + 15 * place, x.end - 8)
+        badges.append(svg.circle(at, top + 9, 7, "badge", region.words))
+        badges.append(svg.text(at, top + 13, region.label, "badge-number", "middle"))
+    return shades, badges
 
 
 def _measured(s: Series) -> Series:

@@ -1,7 +1,7 @@
 """The report: one self-contained HTML file, written from the files of a run folder alone.
 
-`write_report(run)` reads run.json, history.csv and, if it is there, examples.npz. Whatever an
-older run lacks is left out of the page. Words are in templates/, numbers are made here.
+`write_report(run)` reads run.json, history.csv, probes.csv and, if it is there, examples.npz.
+Whatever an older run lacks is left out of the page. Words are in templates/, numbers are made here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from trainwell.errors import DataError
-from trainwell.report import figures
+from trainwell.report import figures, findings
 
 Json = Mapping[str, Any]
 
@@ -63,7 +63,11 @@ def write_report(run: Path) -> Path:
     if not isinstance(facts, dict):
         raise DataError(str(path), "not a JSON object", "Train again.")
     page = render(
-        facts, read_history(Path(run) / "history.csv"), read_examples(Path(run)), Path(run)
+        facts,
+        read_history(Path(run) / "history.csv"),
+        read_examples(Path(run)),
+        Path(run),
+        read_probes(Path(run) / "probes.csv"),
     )
     out = Path(run) / "report.html"
     out.write_text(page, encoding="utf-8")
@@ -76,6 +80,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return [{k: _number(v) for k, v in row.items() if k} for row in csv.DictReader(file)]
+
+
+def read_probes(path: Path) -> list[dict[str, Any]]:
+    """Rows of probes.csv, numbers but for the layer's name. No file: no rows."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {k: v if k == "layer" else _number(v) for k, v in row.items() if k}
+            for row in csv.DictReader(file)
+            if row.get("layer") and math.isfinite(_number(row.get("epoch")))
+        ]
 
 
 def _number(cell: Any) -> float:
@@ -101,6 +117,7 @@ def render(
     history: Sequence[Mapping[str, float]] = (),
     examples: tuple[Any, Any] | None = None,
     folder: Path | None = None,
+    probes: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page as text."""
     import jinja2
@@ -122,7 +139,8 @@ def render(
         verdict=verdict(facts),
         score_names=SCORES,
         parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
-        figures=figures.all_figures(facts, history, examples),
+        figures=figures.all_figures(facts, history, examples, probes),
+        findings=findings.numbered(facts),
         gap=gap(facts),
         data_rows=data_rows(facts.get("data") or {}),
         folder=contents(folder) if folder else [],

@@ -17,17 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.report import svg
-from trainwell.report.lines import Part, Rung, Series, curves, ladder, nothing, value_words
+from trainwell.report.heat import heat
+from trainwell.report.lines import (
+    Part,
+    Region,
+    Rung,
+    Series,
+    curves,
+    ladder,
+    nothing,
+    value_words,
+)
 from trainwell.report.svg import Scale
 
 __all__ = [
     "Part",
+    "Region",
     "Row",
     "Rung",
     "Series",
     "bars",
     "confusion",
     "curves",
+    "heat",
     "intervals",
     "ladder",
     "recall",
@@ -37,7 +49,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Row:
-    """A dot with a whisker; ends that are None are not drawn. `note` stands on the right."""
+    """A dot with a whisker; ends that are None are not drawn. `note` stands on the right, and
+    `mark`, the number of a finding, behind it."""
 
     label: str
     value: float | None
@@ -45,6 +58,7 @@ class Row:
     high: float | None
     part: Part = "val"
     note: str = ""
+    mark: str = ""
 
 
 # ---- dots with whiskers ---------------------------------------------------------------------
@@ -67,7 +81,8 @@ def intervals(
     letters = max(6, int(width / 26))
     labels = [svg.shorten(r.label, letters) for r in rows]
     left = 14 + 7.2 * max(map(len, labels))
-    note = 12 + 6.6 * max(len(r.note) for r in rows)
+    edge = width - (24 if any(r.mark for r in rows) else 4)
+    note = 8 + width - edge + 6.6 * max(len(r.note) for r in rows)
     x = _value_scale(_near(rows) if guide else rows, percent, left, width - 10 - note)
     bottom = 10 + row_height * len(rows)
     ticks = x.ticks(5 if width > 500 else 3)
@@ -84,7 +99,10 @@ def intervals(
             )
         )
         parts += _dot(row, x, y, percent)
-        parts.append(svg.text(width - 4, y + 4.5, row.note, "number", "end"))
+        parts.append(svg.text(edge, y + 4.5, row.note, "number", "end"))
+        if row.mark:
+            parts.append(svg.circle(width - 9, y, 7, "badge"))
+            parts.append(svg.text(width - 9, y + 4, row.mark, "badge-number", "middle"))
     for t, words in zip(ticks, svg.tick_words(ticks, percent), strict=True):
         parts.append(svg.text(x(t), bottom + 17, words, "tick", "middle"))
     return svg.document(name, width, bottom + 26, title, desc, parts)

@@ -1,0 +1,165 @@
+"""Findings in the report: numbered, worst first, and marked in the pictures that show them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.report import plots
+
+Json = Mapping[str, Any]
+Floats = npt.NDArray[np.float64]
+LEVEL_WORDS = {"fault": "Fault", "warning": "Warning", "note": "Note"}
+SAFE_RATIOS = (1e-5, 1e-1)  # update over weight, the ends of the shades; 1e-3 is usual
+
+
+def numbered(facts: Json) -> list[dict[str, Any]]:
+    """Findings as the page shows them: number, level in words, name in words, the evidence."""
+    found = []
+    for number, finding in enumerate(facts.get("findings") or [], start=1):
+        if not isinstance(finding, Mapping):
+            continue
+        level = str(finding.get("level") or "note")
+        found.append(
+            {
+                "number": number,
+                "level": level,
+                "level_words": LEVEL_WORDS.get(level, level.capitalize()),
+                "code": finding.get("code") or "",
+                "name": str(finding.get("name") or finding.get("code") or "").replace("-", " "),
+                "words": finding.get("words") or "",
+                "remedies": [str(r) for r in finding.get("remedies") or []],
+                "evidence": _evidence_rows(finding.get("evidence") or {}),
+                "slide": finding.get("slide") or "",
+                "picture": _picture(finding),
+            }
+        )
+    return found
+
+
+def _picture(finding: Json) -> str:
+    where = finding.get("where")
+    return str(where.get("picture") or "") if isinstance(where, Mapping) else ""
+
+
+def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
+    """Each measure in words: value (low to high), and what it was compared with."""
+    rows = []
+    for name, measure in evidence.items():
+        if not isinstance(measure, Mapping):
+            rows.append((str(name), str(measure)))
+            continue
+        value, low, high, limit = (measure.get(k) for k in ("value", "low", "high", "threshold"))
+        words = "not finite" if value is None else f"{value:.3g}"
+        if low is not None and high is not None:
+            words += f" ({low:.3g} to {high:.3g})"
+        if limit is not None:
+            words += f", threshold {limit:.3g}"
+        rows.append((str(name).replace("_", " "), words))
+    return rows
+
+
+def regions(facts: Json, picture: str) -> list[plots.Region]:
+    """The epochs that findings mark in a picture with an axis of epochs."""
+    found = []
+    for number, finding in enumerate(facts.get("findings") or [], start=1):
+        where = finding.get("where") if isinstance(finding, Mapping) else None
+        if isinstance(where, Mapping) and where.get("picture") == picture and where.get("epochs"):
+            start, end = where["epochs"]
+            words = str(finding.get("name") or "").replace("-", " ")
+            found.append(plots.Region(str(number), float(start), float(end), words))
+    return found
+
+
+def class_marks(facts: Json, picture: str) -> dict[int, str]:
+    """Numbers of findings by class, for the pictures with one row per class."""
+    found: dict[int, str] = {}
+    for number, finding in enumerate(facts.get("findings") or [], start=1):
+        where = finding.get("where") if isinstance(finding, Mapping) else None
+        if isinstance(where, Mapping) and where.get("picture") == picture:
+            found |= {int(k): str(number) for k in where.get("classes") or []}
+    return found
+
+
+def layer_marks(facts: Json) -> dict[str, str]:
+    """Numbers of findings by layer."""
+    found: dict[str, str] = {}
+    for number, finding in enumerate(facts.get("findings") or [], start=1):
+        where = finding.get("where") if isinstance(finding, Mapping) else None
+        if isinstance(where, Mapping) and where.get("layer") is not None:
+            found[str(where["layer"])] = str(number)
+    return found
+
+
+def layer_pictures(facts: Json, probes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Silent or saturated units, and update over weight, by layer and epoch: mean over members."""
+    marks, found = layer_marks(facts), {}
+    units, labels = _table(probes, ("dead", "saturated"))
+    if labels:
+        words = [
+            [_told(label, j, v, "{:.0%} of its units") for j, v in enumerate(row)]
+            for label, row in zip(labels, units, strict=True)
+        ]
+        found["units"] = plots.heat(
+            [f"layer {label}" for label in labels],
+            units,
+            np.clip(np.nan_to_num(units), 0, 1),
+            words,
+            name="layers-units",
+            title="Units that are silent or saturated, by layer and epoch",
+            desc="the darker, the larger the share of units",
+            marks={i: marks[label] for i, label in enumerate(labels) if label in marks},
+        )
+    updates, labels = _table(probes, ("update",))
+    if labels:
+        low, high = (math.log10(v) for v in SAFE_RATIOS)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log10(np.where(updates > 0, updates, np.nan))
+        shades = np.clip((logs - low) / (high - low), 0, 1)
+        words = [
+            [_told(label, j, v, "update / weight {:.2g}") for j, v in enumerate(row)]
+            for label, row in zip(labels, updates, strict=True)
+        ]
+        found["updates"] = plots.heat(
+            [f"layer {label}" for label in labels],
+            updates,
+            np.nan_to_num(shades),
+            words,
+            name="layers-updates",
+            title="Size of an update over the size of the weights, by layer and epoch",
+            desc="from 1e-5 (light) to 1e-1 (dark); 1e-3 is usual",
+            marks={i: marks[label] for i, label in enumerate(labels) if label in marks},
+        )
+    return found
+
+
+def _told(label: str, epoch: int, value: float, form: str) -> str:
+    return f"layer {label}, epoch {epoch}\n{form.format(value)}" if math.isfinite(value) else ""
+
+
+def _table(probes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[Floats, list[str]]:
+    """The larger of some measures by layer and epoch (L, E + 1), the mean over members.
+
+    Layers in the order of the network; epochs that fewer than half of the members reached are
+    left out.
+    """
+    seen: dict[str, dict[int, list[float]]] = {}
+    for row in probes:
+        values = [v for n in names if isinstance(v := row.get(n), float) and math.isfinite(v)]
+        if values:
+            epoch = int(row["epoch"])
+            seen.setdefault(str(row["layer"]), {}).setdefault(epoch, []).append(max(values))
+    if not seen:
+        return np.zeros((0, 0)), []
+    most = max(len(v) for layer in seen.values() for v in layer.values())
+    last = max(e for layer in seen.values() for e, v in layer.items() if 2 * len(v) >= most)
+    table = np.full((len(seen), last + 1), np.nan)
+    for i, layer in enumerate(seen.values()):
+        for epoch, values in layer.items():
+            if epoch <= last:
+                table[i, epoch] = sum(values) / len(values)
+    return table, list(seen)
