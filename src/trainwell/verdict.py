@@ -1,0 +1,99 @@
+"""The verdict on two arms: better, worse, no difference that matters, or not shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainwell.paired import PairedDifference, seeds_to_settle
+from trainwell.stats import Interval
+
+Word = Literal["better", "worse", "no difference that matters", "not shown"]
+
+REGION = 0.005  # half a point: differences inside ± this count as none
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What may be said about a - b, and why.
+
+    p: of the sign-flip test, adjusted if many comparisons were made. seeds_to_settle: how many
+    more seeds per fold would decide it; 0: decided; None: none would, rows or folds limit it.
+    words: one or two plain sentences with the numbers.
+    """
+
+    difference: Interval
+    p: float
+    verdict: Word
+    seeds_to_settle: int | None
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """By name, as `compare --json` prints them."""
+        return {
+            "difference": self.difference.to_json(),
+            "p": self.p,
+            "verdict": self.verdict,
+            "seeds_to_settle": self.seeds_to_settle,
+            "words": self.words,
+        }
+
+
+def verdict(
+    found: PairedDifference, region: float = REGION, adjusted_p: float | None = None
+) -> Comparison:
+    """Is arm a better than arm b?
+
+    "no difference that matters": both ends of the interval lie inside ± region, even if it leaves
+    0 out. "better", "worse": the interval leaves 0 out *and* the sign-flip p is at most 0.05; two
+    tests that err in different ways must agree. "not shown": neither; it does not say that
+    nothing differs. Two arms that are alike are called better or worse in at most 5 % of
+    comparisons (simulated: at most 2.5 %; see docs/comparisons.md).
+    adjusted_p: Holm's, where this is one of many comparisons.
+
+    >>> from trainwell.paired import paired_difference
+    >>> a, b = [0.96, 0.97, 0.95, 0.96, 0.98, 0.97], [0.95, 0.95, 0.94, 0.94, 0.96, 0.96]
+    >>> found = paired_difference(a, b, [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], 1 / 3, rows=900)
+    >>> print(verdict(found).words)
+    better by 1.5 points (95 % interval 1.1 to 1.9, sign-flip p = 0.031; 3 folds × 2 seeds)
+    """
+    p = found.p if adjusted_p is None else adjusted_p
+    low, high = found.interval.low, found.interval.high
+    word: Word = "not shown"
+    if max(abs(low), abs(high)) <= region:
+        word = "no difference that matters"
+    elif p <= LEVEL and (low > 0 or high < 0):
+        word = "better" if low > 0 else "worse"
+    more = seeds_to_settle(found, region, LEVEL) if word == "not shown" else 0
+    if word == "not shown" and more == 0:  # Holm asks for more than one comparison alone
+        more = 1
+    return Comparison(found.interval, p, word, more, _words(found, word, p, more, region))
+
+
+def _words(found: PairedDifference, word: Word, p: float, more: int | None, region: float) -> str:
+    value, low, high = (100 * v for v in vars(found.interval).values())
+    ends = f"{low:.1f} to {high:.1f}" if math.isfinite(low) else "unknown"
+    cells = f"{_count(found.folds, 'fold')} × {_count(found.seeds, 'seed')}"
+    level = f"{100 * found.confidence:g}"
+    numbers = f"({level} % interval {ends}, sign-flip p = {p:.2g}; {cells})"
+    if found.folds == 1:
+        numbers = numbers[:-1] + "; for these held-out rows only)"
+    if word in ("better", "worse"):
+        return f"{word} by {abs(value):.1f} points {numbers}"
+    if word == "no difference that matters":
+        return (
+            f"no difference that matters: {value:+.1f} points, within ±{100 * region:g} {numbers}"
+        )
+    text = f"not shown: {value:+.1f} points {numbers}"
+    if found.smallest_p > LEVEL:
+        text += f"; so few trainings that differ cannot give a p below {found.smallest_p:.2g}"
+    if more is None:
+        return text + "; more seeds would not settle it: rows and folds limit what can be seen"
+    least = "at least " if found.seeds == 1 else "about "
+    return text + f"; {least}{_count(more, 'more seed')} per fold would settle it"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
