@@ -67,7 +67,7 @@ def paired_difference(
     mean ± t(K-1) √((1/K + test_share / (1 - test_share)) s²), s² the variance of the d_k. The
     second term is for training sets that overlap. Simulated coverage is 95 % where the d_k are
     as dependent as the term supposes, and up to 99 % where seeds alone make the noise; variances
-    that separate seeds from folds fell to 91 %, those over all cells to 81 %.
+    that separate seeds from folds fell to 90 %, those over all cells to 81 %.
     One fold: mean ± t(S-1) s / √S over seeds, which says nothing about other rows.
     rows: distinct held-out rows N of all folds. Scores that count few rows tie, and ties look
     like certainty: no interval is narrower than ± z² / (N + z²), what N rows without a single
@@ -126,9 +126,10 @@ def bootstrap_difference(
 ) -> Interval:
     """The mean difference with a BCa bootstrap interval over whole folds (cells, if one fold).
 
-    Folds are drawn with replacement, each with all its seeds. It supposes no shape, but it knows
-    nothing of training sets that overlap and covers too little with few folds: 78 % with 5,
-    86 % with 10 (of nominal 95, simulated). A second opinion for 20 or more splits; verdicts use
+    Folds are drawn with replacement, each with all its seeds. It supposes no shape, but knows
+    nothing of training sets that overlap, and covers too little with few folds (simulated,
+    nominal 95 %): 84, 89, 93 and 95 % with 5, 10, 20 and 40 independent ones, 67 to 81 % with
+    those of one cross-validation. A second opinion for many independent splits; verdicts use
     `paired_difference`. Source: Efron (1987), JASA 82.
 
     >>> b = [0.5] * 4

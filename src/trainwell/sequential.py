@@ -7,6 +7,7 @@ error allowed is spent over the looks.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -61,6 +62,11 @@ def levels(
     """
     if not looks or looks[0] < 1 or any(b <= a for a, b in itertools.pairwise(looks)):
         raise ValueError(f"looks must be rising numbers of seeds, got {tuple(looks)}")
+    return _levels(tuple(looks), alpha, spending)
+
+
+@functools.cache
+def _levels(looks: tuple[int, ...], alpha: float, spending: Spending) -> tuple[float, ...]:
     nodes, weights = np.polynomial.legendre.leggauss(400)
     where, mass = np.zeros(1), np.ones(1)  # walks that go on: places and probabilities
     before, used, found = 0.0, 0.0, []
