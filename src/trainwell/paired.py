@@ -8,7 +8,7 @@ or anything else of which more is better; differences are a - b.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -112,7 +112,7 @@ def paired_difference(
     value = float(means.mean())
     half = float(_half_widths(found, _variances(found))[0])
     interval = Interval(value, value - half, value + half)
-    return PairedDifference(**{**vars(found), "interval": interval})
+    return replace(found, interval=interval)
 
 
 def bootstrap_difference(
@@ -153,8 +153,8 @@ def seeds_to_settle(
     is (1/K + share / (1 - share)) σ² + τ² / K S', with τ² the variance between seeds (`within`)
     and σ² = between - τ² / S what remains of the folds: rows limit that part, seeds cannot mend
     it. Never fewer than let the sign-flip test reach `level`. With one seed nothing tells the
-    two apart: all is taken for noise of seeds, and the number is a least one.
-    0: settled already. None also beyond MOST_SEEDS.
+    two apart: all is taken for noise of seeds, and the number is a least one, as it is where
+    the interval has no ends yet. 0: settled already. None also beyond MOST_SEEDS.
 
     >>> found = paired_difference([0.9, 0.8, 0.9], [0.9, 0.9, 0.8], range(3), [0] * 3, 1 / 3, 300)
     >>> seeds_to_settle(found) is None or seeds_to_settle(found) > 0
@@ -167,11 +167,13 @@ def seeds_to_settle(
         return 0
     more = np.arange(1, MOST_SEEDS + 1)
     half = _half_widths(found, _variances(found, more), more)
-    by_sign = value > half
+    enough = np.ones(len(more), dtype=bool)
     if found.folds < FEW_FOLDS:  # trainings are flipped, and more seeds are more of them
         trainings = np.maximum(found.cells, 1) / found.seeds * (found.seeds + more)
-        by_sign &= 2.0 ** (1 - np.floor(trainings)) <= level
-    settled = np.flatnonzero(by_sign | (value + half <= region))
+        enough = 2.0 ** (1 - np.floor(trainings)) <= level
+    if not math.isfinite(now.low):  # nothing is known of the spread yet
+        half = np.zeros(len(more))
+    settled = np.flatnonzero((value >= half) & enough | (value + half <= region))
     return int(more[settled[0]]) if settled.size else None
 
 

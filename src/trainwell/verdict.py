@@ -87,11 +87,13 @@ def _words(found: PairedDifference, word: Word, p: float, more: int | None, regi
             f"no difference that matters: {value:+.1f} points, within ±{100 * region:g} {numbers}"
         )
     text = f"not shown: {value:+.1f} points {numbers}"
+    if not math.isfinite(low):
+        text += "; equal or single differences do not tell how far others would lie"
     if found.smallest_p > LEVEL:
         text += f"; so few trainings that differ cannot give a p below {found.smallest_p:.2g}"
     if more is None:
         return text + "; more seeds would not settle it: rows and folds limit what can be seen"
-    least = "at least " if found.seeds == 1 else "about "
+    least = "at least " if found.seeds == 1 or not math.isfinite(low) else "about "
     return text + f"; {least}{_count(more, 'more seed')} per fold would settle it"
 
 
