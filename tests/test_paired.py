@@ -171,11 +171,11 @@ def test_intervals_cover(shape, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [*comparing.SHAPES, (3, 5), (5, 10), (10, 10)])
+@pytest.mark.parametrize("shape", [*comparing.SHAPES, (3, 5), (5, 10)])
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_intervals_cover_in_many_repetitions(shape, model):
-    found = covered(4000, shape, model)
-    assert found >= 0.94
+    found = covered(2000, shape, model)
+    assert found >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 2000)
     if model == MODELS["folds above all"]:  # as dependent as the correction supposes
         assert found <= 0.965
 

@@ -55,10 +55,13 @@ def sign_flip(differences: npt.ArrayLike, seed: int = 0) -> float:
         return 1.0
     d = d / np.abs(d).max()  # sums near the smallest numbers would lose ties
     exact = d.size <= EXACT
+    bits: npt.NDArray[np.integer]
     if exact:
         bits = (np.arange(2**d.size)[:, None] >> np.arange(d.size)) & 1
     else:
-        bits = np.random.default_rng(seed).integers(0, 2, (FLIPS, d.size), dtype=np.int8)
+        random = np.random.default_rng(seed)
+        eight = random.integers(0, 256, (FLIPS, -(-d.size // 8)), dtype=np.uint8)  # bits per byte
+        bits = np.unpackbits(eight, axis=1, count=d.size)
     sums = np.abs(2 * (bits @ d) - d.sum())
     hits = int(np.count_nonzero(sums >= abs(d.sum()) - 1e-9))  # ties count whatever the rounding
     return hits / len(bits) if exact else (1 + hits) / (1 + FLIPS)
