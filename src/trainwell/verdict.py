@@ -50,7 +50,7 @@ def verdict(
     0 out. "better", "worse": the interval leaves 0 out *and* the sign-flip p is at most 0.05; two
     tests that err in different ways must agree. "not shown": neither; it does not say that
     nothing differs. Two arms that are alike are called better or worse in at most 5 % of
-    comparisons (simulated: at most 2.5 %; see docs/comparisons.md).
+    comparisons (simulated: 1 % with folds, 4 % with one; tables in docs/comparisons.md).
     adjusted_p: Holm's, where this is one of many comparisons.
 
     >>> from trainwell.paired import paired_difference
