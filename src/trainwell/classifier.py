@@ -13,13 +13,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import assert_all_finite, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor, nn
@@ -28,7 +33,7 @@ from trainwell.budget import parse_time
 from trainwell.committee import settle, train_committee
 from trainwell.data.arrays import read_arrays_like, understand
 from trainwell.data.columns import encode_column, infer_column
-from trainwell.data.dataset import Column, Dataset, IntArray, Numbered, Schema, TableSchema
+from trainwell.data.dataset import Column, Dataset, IntArray, Kind, Numbered, Schema, TableSchema
 from trainwell.data.rows import Rows
 from trainwell.data.sources import is_frame
 from trainwell.data.table import narrowed, precision_of
@@ -102,7 +107,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         folds: int = 5,
         networks: int = 1,
         budget: float | str | None = None,
-        kind: Literal["table", "images", "audio"] = "table",
+        kind: Kind = "table",
         rate: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -230,12 +235,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
                 X, dtype=None, ensure_2d=False, allow_nd=True, estimator=self, input_name="X"
             )
             return pictures
-        frame = X.to_pandas() if hasattr(X, "to_pandas") else X
+        frame: Any = X.to_pandas() if hasattr(X, "to_pandas") else X
         if self.kind == "table" and is_frame(frame):
             validate_data(self, frame, reset=reset, skip_check_array=True)
-            if not frame.size:
-                raise ValueError(f"X needs rows and columns, got the shape {frame.shape}")
-            return frame
+            table: pd.DataFrame = frame
+            if not table.size:
+                raise ValueError(f"X needs rows and columns, got the shape {table.shape}")
+            return table
         finite: bool | str = "allow-nan" if self.kind == "table" else True
         try:
             array: Array = validate_data(self, frame, reset=reset, ensure_all_finite=finite)
@@ -281,9 +287,9 @@ def _dataset(schema: Schema, inputs: Array, codes: IntArray, classes: Array) -> 
     return Dataset("X", schema, inputs, codes.astype(np.int64), names, Numbered("row", len(inputs)))
 
 
-def _learned(rows: Any, kind: str, rate: int | None) -> tuple[Schema, Array]:
+def _learned(rows: Any, kind: Kind, rate: int | None) -> tuple[Schema, Array]:
     """What the columns, pictures or clips are, and the examples as networks take them."""
-    if kind == "images" or kind == "audio":
+    if kind != "table":
         inputs, schema = understand(rows, "X", kind, rate)
         return schema, inputs
     if is_frame(rows):

@@ -141,9 +141,7 @@ def _folds(data: Dataset, folds: int, seed: int) -> tuple[Fold, ...]:
         return (Fold(everything, everything),)
 
 
-def _fitted(
-    recipe: Recipe, examples: Examples, folds: int, networks: int, budget: float
-) -> Recipe:
+def _fitted(recipe: Recipe, examples: Examples, folds: int, networks: int, budget: float) -> Recipe:
     """The recipe with as many epochs as the budget allows, by counting operations."""
     shape = examples.inputs.shape
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -151,9 +149,7 @@ def _fitted(
     work = describe_size(network, shape)[1]
     convolves = any(isinstance(m, torch.nn.Conv2d) for m in network.modules())
     aim, rows = TRAINING_SHARE * budget, len(examples.labels)
-    size = plan_size(
-        rows, recipe.batch_size, recipe.epochs, work, convolves, aim, folds, networks
-    )
+    size = plan_size(rows, recipe.batch_size, recipe.epochs, work, convolves, aim, folds, networks)
     return dataclasses.replace(recipe, epochs=size.epochs)
 
 

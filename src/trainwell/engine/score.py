@@ -52,8 +52,9 @@ def score_epoch(population: Population) -> list[EpochScore]:
 def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean log loss, accuracy and standard error of the loss, each (K,), over rows (K, V).
 
-    Only rows where mask (K, V) is True count, by their weights if there are any; they come first. Each share is scored by itself: how
-    many rows members of other shares have must not change its bits.
+    Only rows where mask (K, V) is True count, by their weights if there are any; they come first.
+    Each share is scored by itself: how many rows members of other shares have must not change its
+    bits.
     """
     found = []
     for share, mine in zip(population.shares, population.slices, strict=True):

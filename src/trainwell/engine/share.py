@@ -209,9 +209,7 @@ class Share:
         with torch.autocast(self.device.type, dtype=self.precision):
             return self.network.forward(x, train=True).float()
 
-    def _total(
-        self, logits: Tensor, y: Tensor, own: Tensor | None, mixed: Mixed | None
-    ) -> Tensor:
+    def _total(self, logits: Tensor, y: Tensor, own: Tensor | None, mixed: Mixed | None) -> Tensor:
         """The loss of each member (K,) for this rank's outputs (K, b, C), all labels (K, B).
 
         own: the examples' weights (K, B), None where they count alike.
@@ -235,7 +233,9 @@ class Share:
         loss = self.members[0].recipe.loss
         logits = logits if self.offsets is None else logits + self.offsets[:, None, :]
         options = (self.smoothing, self.class_weights, self.focus)
-        return loss(logits, y, *options) if own is None else weighted(loss, logits, y, own, *options)
+        return (
+            loss(logits, y, *options) if own is None else weighted(loss, logits, y, own, *options)
+        )
 
     def _part_of_loss(self, cut: Cut, y: Tensor) -> Number:
         """What the mean over this rank's rows weighs in the mean over the whole batch (K, B)."""
