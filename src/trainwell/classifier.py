@@ -201,6 +201,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             self._refuse("lr", "a number above 0, or None")
         if not isinstance(self.kind, str) or self.kind not in KINDS:
             self._refuse("kind", f"one of {', '.join(KINDS)}")
+        if self.hidden is not None and not (
+            isinstance(self.hidden, tuple | list)
+            and all(isinstance(width, Integral) and width > 0 for width in self.hidden)
+        ):
+            self._refuse("hidden", "widths such as (64, 64), or None")
         if self.settings is not None and not isinstance(self.settings, Mapping):
             self._refuse("settings", "a mapping from names to values, or None")
         if self.recipe is not None and not isinstance(self.recipe, Recipe | str | Path):
