@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from trainwell.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from trainwell.classifier import Classifier
     from trainwell.data.read import read
     from trainwell.errors import DataError, RecipeError, TrainwellError, UserError
     from trainwell.fitting import fit
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
 
 # Where public names live.
 _MODULES = {
+    "trainwell.classifier": ("Classifier",),
     "trainwell.data.read": ("read",),
     "trainwell.errors": (
         "DataError",
@@ -253,6 +255,7 @@ __all__ = [
     "BrightnessContrast",
     "Center",
     "ClassWeights",
+    "Classifier",
     "Cnn",
     "Constant",
     "Cosine",

@@ -110,7 +110,7 @@ def read_arrays(
     """
     import pandas as pd
 
-    checked, schema = _understand(inputs, name, kind, rate, limit)
+    checked, schema = understand(inputs, name, kind, rate, limit)
     targets = _column(labels, f"{name}, labels", len(checked))
     numbers, classes = encode_labels(
         pd.Series(targets), "labels", name, lambda row: f"{name}, row {row}"
@@ -145,7 +145,7 @@ def read_arrays_like(
     from trainwell.data.dialect import MISSING
 
     rate = schema.rate if schema.kind == "audio" else None
-    checked, own = _understand(inputs, name, schema.kind, rate)
+    checked, own = understand(inputs, name, schema.kind, rate)
     notes: tuple[str, ...] = ()
     if schema.kind == "audio" and own.shape != schema.shape:
         checked, notes = stack_clips(list(checked), schema.rate, schema.samples)
@@ -190,7 +190,7 @@ def _column(values: Any, where: str, rows: int) -> Array:
     return column
 
 
-def _understand(
+def understand(
     values: Any, name: str, kind: Kind | None, rate: int | None, limit: int | None = None
 ) -> tuple[Array, Schema]:
     """The inputs as the layer below takes them, and their schema."""

@@ -26,6 +26,11 @@ def row_keys(inputs: npt.NDArray[Any]) -> IntArray:
     """
     if inputs.size == 0:
         return np.zeros(len(inputs), np.int64)
+    return _numbered(row_hashes(inputs))
+
+
+def row_hashes(inputs: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    """The hash (N, 2) of every row (N, ...): it depends on nothing but the row itself."""
     blake, width, start = hashlib.blake2b, inputs[0].size * inputs.itemsize, 0
     hashes = np.empty((len(inputs), 2), np.uint64)
     for chunk in chunks(inputs, _CHUNK):
@@ -40,7 +45,7 @@ def row_keys(inputs: npt.NDArray[Any]) -> IntArray:
         )
         hashes[start : start + len(rows)] = np.frombuffer(found, np.uint64).reshape(-1, 2)
         start += len(rows)
-    return _numbered(hashes)
+    return hashes
 
 
 def _numbered(hashes: npt.NDArray[np.uint64]) -> IntArray:

@@ -32,6 +32,7 @@ class Examples:
     device: torch.device
     ranks: Ranks = Ranks()  # the processes that compute together
     rate: int = 16_000  # samples per second, where inputs are clips
+    weights: Tensor | None = None  # (N,), what each counts in loss and scores, mean 1; None: alike
 
 
 @dataclass(frozen=True, eq=False)

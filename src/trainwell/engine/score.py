@@ -52,8 +52,9 @@ def score_epoch(population: Population) -> list[EpochScore]:
 def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean log loss, accuracy and standard error of the loss, each (K,), over rows (K, V).
 
-    Only rows where mask (K, V) is True count; they come first. Each share is scored by itself: how
-    many rows members of other shares have must not change its bits.
+    Only rows where mask (K, V) is True count, by their weights if there are any; they come first.
+    Each share is scored by itself: how many rows members of other shares have must not change its
+    bits.
     """
     found = []
     for share, mine in zip(population.shares, population.slices, strict=True):
@@ -64,12 +65,27 @@ def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor
         each = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
         # where, not a product: rows that only fill up the matrix may hold anything, also NaN.
         each = torch.where(counts, each, 0.0)
+        right = (logits.argmax(dim=2) == labels) & counts
+        if population.examples.weights is not None:
+            weights = torch.where(counts, population.examples.weights[own], 0.0)
+            found.append(_weighted(each, right, weights))
+            continue
         loss = each.sum(dim=1) / count
         spread = (each.square().sum(dim=1) / count - loss.square()).clamp(min=0)
-        right = (logits.argmax(dim=2) == labels) & counts
         found.append(torch.stack([loss, right.sum(dim=1) / count, (spread / count).sqrt()]))
     loss, accuracy, error = torch.cat(found, dim=1)
     return loss, accuracy, error
+
+
+def _weighted(each: Tensor, right: Tensor, weights: Tensor) -> Tensor:
+    """What `evaluate` gives, (3, K), where examples count by weights (K, V).
+
+    losses (K, V), whether right (K, V). Error of a weighted mean: √Σ w² (ℓ - L)² / Σ w.
+    """
+    total = weights.sum(dim=1)
+    loss = (each * weights).sum(dim=1) / total
+    error = (weights * (each - loss[:, None])).square().sum(dim=1).sqrt() / total
+    return torch.stack([loss, (right * weights).sum(dim=1) / total, error])
 
 
 def predict_logits(population: Population, share: Share, rows: Tensor) -> Tensor:

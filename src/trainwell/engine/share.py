@@ -28,6 +28,7 @@ from trainwell.errors import UserError
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.mixing import Mixed
 from trainwell.techniques.balance import ClassWeights, EffectiveNumber, Focal, LogitAdjust
+from trainwell.techniques.losses import weighted
 from trainwell.techniques.models.modules import TableEmbedding
 from trainwell.techniques.optim.first_order import Adam
 from trainwell.techniques.optim.matrix import Muon
@@ -172,10 +173,11 @@ class Share:
             shape = torch.Size((len(x), *x.shape[2:], x.shape[1]))
             x = x * self.input_masks.next(shape).movedim(-1, 1)
         y = e.labels[order.rows].to(self.device)
+        own = None if e.weights is None else e.weights[order.rows].to(self.device)
         if isinstance(self.rule, ClosureRule):
-            self._closure_step(x, y, mixed, step, before)
+            self._closure_step(x, y, own, mixed, step, before)
         else:
-            self.network.gradient(self._total(self.logits(x), y, mixed).sum())
+            self.network.gradient(self._total(self.logits(x), y, own, mixed).sum())
             if cut is not None:
                 cut.ranks.add(self.rows.grad)
             # Penalties act on the gradient, so that the loss that people see is without them.
@@ -207,25 +209,33 @@ class Share:
         with torch.autocast(self.device.type, dtype=self.precision):
             return self.network.forward(x, train=True).float()
 
-    def _total(self, logits: Tensor, y: Tensor, mixed: Mixed | None) -> Tensor:
-        """The loss of each member (K,) for this rank's outputs (K, b, C), all labels (K, B)."""
-        losses = self._losses(logits, y)
+    def _total(self, logits: Tensor, y: Tensor, own: Tensor | None, mixed: Mixed | None) -> Tensor:
+        """The loss of each member (K,) for this rank's outputs (K, b, C), all labels (K, B).
+
+        own: the examples' weights (K, B), None where they count alike.
+        """
+        losses = self._losses(logits, y, own)
         if mixed is None:
             return losses
-        return losses.lerp(self._losses(logits, y.gather(1, mixed.partner)), mixed.share)
+        theirs = None if own is None else own.gather(1, mixed.partner)
+        return losses.lerp(self._losses(logits, y.gather(1, mixed.partner), theirs), mixed.share)
 
-    def _losses(self, logits: Tensor, y: Tensor) -> Tensor:
+    def _losses(self, logits: Tensor, y: Tensor, own: Tensor | None) -> Tensor:
         """The loss of each member (K,): this rank's part of the mean over labels y (K, B)."""
         cut = self.cut
         if cut is None:
-            return self.loss(logits, y)
-        return self.loss(logits, y[:, cut.mine]) * self._part_of_loss(cut, y)
+            return self.loss(logits, y, own)
+        mine = None if own is None else own[:, cut.mine]
+        return self.loss(logits, y[:, cut.mine], mine) * self._part_of_loss(cut, y)
 
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The loss of each member (K,) for outputs (K, b, C) and labels (K, b)."""
+    def loss(self, logits: Tensor, y: Tensor, own: Tensor | None = None) -> Tensor:
+        """The loss of each member (K,) for outputs (K, b, C), labels and weights (K, b)."""
         loss = self.members[0].recipe.loss
         logits = logits if self.offsets is None else logits + self.offsets[:, None, :]
-        return loss(logits, y, self.smoothing, self.class_weights, self.focus)
+        options = (self.smoothing, self.class_weights, self.focus)
+        return (
+            loss(logits, y, *options) if own is None else weighted(loss, logits, y, own, *options)
+        )
 
     def _part_of_loss(self, cut: Cut, y: Tensor) -> Number:
         """What the mean over this rank's rows weighs in the mean over the whole batch (K, B)."""
@@ -235,7 +245,13 @@ class Share:
         return own[:, cut.mine].sum(dim=1) / own.sum(dim=1)
 
     def _closure_step(
-        self, x: Tensor, y: Tensor, mixed: Mixed | None, step: int, before: int
+        self,
+        x: Tensor,
+        y: Tensor,
+        own: Tensor | None,
+        mixed: Mixed | None,
+        step: int,
+        before: int,
     ) -> None:
         rule, rows, network = self.rule, self.rows, self.network
         assert isinstance(rule, ClosureRule) and isinstance(network, Alone)
@@ -252,7 +268,7 @@ class Share:
             network,
             (rows.theta, rows.buffers, rows.state),
             x,
-            lambda z: self._total(z, y, mixed).sum(),
+            lambda z: self._total(z, y, own, mixed).sum(),
             penalty,
             self.rates[0][step],
             before,
@@ -298,9 +314,10 @@ class Share:
 
 
 def class_counts(member: Member, examples: Examples) -> Tensor:
-    """Training rows of the member in each class (C,)."""
-    labels = examples.labels[torch.from_numpy(member.train)]
-    return torch.bincount(labels, minlength=examples.classes)
+    """Training rows of the member in each class (C,), or the sum of their weights."""
+    rows = torch.from_numpy(member.train)
+    own = None if examples.weights is None else examples.weights[rows].double()
+    return torch.bincount(examples.labels[rows], weights=own, minlength=examples.classes)
 
 
 def _embeds(network: nn.Module, name: str) -> bool:

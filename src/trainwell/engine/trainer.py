@@ -63,6 +63,7 @@ class Trainer:
     remembered: Path | None = None  # file of earlier timings
     precision: torch.dtype | None = None
     probing: bool = False
+    steady: bool = False  # run in the usual way, unmeasured, so that repetitions give equal bits
     show: Callable[[Seen], None] = unseen
     say: Callable[[str], None] = lambda words: None
     stop: bool = False  # set from outside: end at the next step, keep the best so far
@@ -140,7 +141,7 @@ class Trainer:
         """How these members run; decided once, since going on otherwise would change bits."""
 
         def decide() -> dict[str, object]:
-            if self.examples.ranks.size > 1:
+            if self.steady or self.examples.ranks.size > 1:
                 return untimed(members, self.examples).to_json()
             return choose(
                 members, self.examples, self.workers, self.remembered, self.precision

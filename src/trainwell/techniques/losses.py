@@ -204,3 +204,39 @@ def _mean(each: Tensor, labels: Tensor, class_weights: Tensor | None) -> Tensor:
 
 
 Loss = CrossEntropy | MeanSquared | Hinge
+
+
+def weighted(
+    loss: Loss,
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    smoothing: float | Tensor = 0.0,
+    class_weights: Tensor | None = None,
+    focus: float | Tensor = 0.0,
+) -> Tensor:
+    """Mean loss of each member (K,) where every example's own term counts by a weight (K, B).
+
+    Equation: L = (1/B) Σ_i v_i ℓ_i, v = weights, which have the mean 1 over all rows, not over this
+    batch: so its expectation is Σ v ℓ / Σ v over all rows. With class weights w the terms and B are
+    Σ_i v_i w_{y_i} ℓ_i and Σ_i w_{y_i}. Other arguments as for CrossEntropy.
+
+    >>> import torch
+    >>> weighted(CrossEntropy(), torch.zeros(1, 2, 2), torch.tensor([[0, 1]]),
+    ...          torch.tensor([[1.5, 0.5]]))
+    tensor([0.6931])
+    """
+    from torch import Tensor
+
+    # Every example as a batch of its own, so that any loss gives one number for each.
+    batch = labels.shape[1]
+    spread, by_class, power = (
+        v.repeat_interleave(batch, dim=0) if isinstance(v, Tensor) else v
+        for v in (smoothing, class_weights, focus)
+    )
+    alone = loss(logits.flatten(0, 1)[:, None], labels.view(-1, 1), spread, by_class, power)  # type: ignore[arg-type]
+    each = alone.view_as(labels) * weights
+    if class_weights is None:
+        return each.mean(dim=1)
+    own = class_weights.gather(1, labels)  # a batch of one has divided by it
+    return (each * own).sum(dim=1) / own.sum(dim=1)
