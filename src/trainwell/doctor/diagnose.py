@@ -14,8 +14,11 @@ from typing import Any
 from trainwell.doctor import (
     fit_rules,
     gradient_rules,
+    initial_rules,
     outcome_rules,
     rate_rules,
+    reading,
+    schedule_rules,
     stopping_rules,
 )
 from trainwell.doctor.evidence import Evidence
@@ -59,35 +62,37 @@ class Undecidable:
 LOSS, CLASSES = "train_loss", "classes"
 
 RULES: tuple[Rule, ...] = (
-    Rule("R01", "loss-not-finite", rate_rules.loss_not_finite, ("train_loss|val_loss",)),
+    Rule("R01", "loss-not-finite", rate_rules.loss_not_finite, ("train_loss|val_loss|diverged",)),
     Rule("D10", "labels-not-learnable", outcome_rules.labels_not_learnable, ("val_loss", CLASSES)),
     Rule(
         "I01",
         "weights-begin-at-zero",
-        gradient_rules.weights_begin_equal,
+        initial_rules.weights_begin_equal,
         (LOSS, "weight", CLASSES),
     ),
     Rule(
         "I02",
         "initial-weights-too-large",
-        gradient_rules.weights_begin_too_large,
+        initial_rules.weights_begin_too_large,
         (LOSS, "spread", CLASSES),
     ),
     Rule(
         "I03",
         "initial-weights-too-small",
-        gradient_rules.weights_begin_too_small,
+        initial_rules.weights_begin_too_small,
         (LOSS, "spread", CLASSES),
     ),
-    Rule("R02", "learning-rate-too-high", rate_rules.learning_rate_too_high, (LOSS,)),
+    Rule(
+        "R02", "learning-rate-too-high", rate_rules.learning_rate_too_high, ("train_loss|diverged",)
+    ),
     Rule("R03", "learning-rate-too-low", rate_rules.learning_rate_too_low, (LOSS, CLASSES)),
     Rule(
         "R12",
         "unusual-optimiser-settings",
-        rate_rules.optimiser_settings,
+        schedule_rules.optimiser_settings,
         ("setup.momentum|setup.eps",),
     ),
-    Rule("R14", "schedule-collapsed", rate_rules.schedule_collapsed, (LOSS, "lr", CLASSES)),
+    Rule("R14", "schedule-collapsed", schedule_rules.schedule_collapsed, (LOSS, "lr", CLASSES)),
     Rule(
         "R04",
         "vanishing-gradient",
@@ -160,7 +165,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "R06": ("F02", "F04", "F05"),
     "R07": ("F02", "F04", "F05"),
     "R10": ("F02", "F03"),
-    "F03": ("R10", "F02", "F04", "F05"),
+    "F03": ("R04", "R06", "R07", "R08", "R10", "F02", "F04", "F05"),
     "F04": ("F02", "F05", "F07"),
     "D05": ("F06",),
     "D13": ("F06",),
@@ -306,6 +311,8 @@ def _has_one(evidence: Evidence, need: str) -> bool:
             or evidence.class_names
             or evidence.confusion is not None
         )
+    if need == "diverged":
+        return bool(reading.broken(evidence).any())
     if need.startswith("race:"):
         return need[5:] in {arm.name for arm in evidence.race}
     if need.startswith("setup."):

@@ -77,9 +77,9 @@ def overfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
     duels = [reading.duel(evidence, name, limits) for name in REGULARISED]
     won = [d for d in duels if d is not None and d.wins(limits)]
     lost = any(d is not None for d in duels) and not won
-    if not risen and not won:
+    if not risen and not won and found.low <= limits.gap_large:
         return None
-    sure = bool(won) or (found.low > limits.gap_large and not lost)
+    sure = bool(won) or (risen and found.low > limits.gap_large and not lost)
     level: Level = "warning" if sure else "note"
     confidence = (0.9 if won else 0.8 if sure else 0.5) - (0.15 if not evidence.clean_train else 0)
     words = (
@@ -92,6 +92,8 @@ def overfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
         words += f"; with more regularisation a race saved {reading.percent(won[0].loss.value)}"
         words += " of the validation loss"
     words += ": the network learns its training rows by heart."
+    if level == "note":
+        words += " Whether more regularisation would help is not shown."
     if not evidence.clean_train:
         words += " Training accuracy was measured while training, which hides or adds some points."
     remedies = [
@@ -222,6 +224,7 @@ def too_much_regularisation(evidence: Evidence, limits: Thresholds) -> Finding |
         if not series.most(mask, limits.agree):
             return None
     severe = series.most(levels >= limits.learned, limits.agree)
+    stuck = reading.is_stuck(evidence, limits) and bool(strong)
     reached = float(np.nanmean(levels)) if np.isfinite(levels).any() else math.nan
     what = " and ".join(strong) or "regularisation"
     words = f"With {what}, the training loss is still {reading.percent(reached)} of what a guess "
@@ -233,7 +236,7 @@ def too_much_regularisation(evidence: Evidence, limits: Thresholds) -> Finding |
     return Finding(
         "F03",
         "too-much-regularisation",
-        "warning" if wins or severe else "note",
+        "fault" if stuck else "warning" if wins or severe else "note",
         0.9 if wins else 0.75 if severe else 0.5,
         words,
         (Measure("loss_over_chance", reached, threshold=limits.over_level),),
@@ -268,7 +271,11 @@ def augmentation_hurts(evidence: Evidence, limits: Thresholds) -> Finding | None
         f"Without augmentation, {against.runs} trainings with the same start were "
         f"{reading.points(accuracy.value)} more accurate and had "
         f"{reading.percent(against.loss.value)} less validation loss.",
-        (Measure("accuracy_gained", accuracy.value, accuracy.low, accuracy.high, limits.race_gain),),
+        (
+            Measure(
+                "accuracy_gained", accuracy.value, accuracy.low, accuracy.high, limits.race_gain
+            ),
+        ),
         (
             Remedy("weaken it: smaller shifts, less noise"),
             Remedy("train without it", (("augment", "()"),)),

@@ -12,6 +12,7 @@ import numpy as np
 from trainwell.doctor import reading, series
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding, Measure, Remedy, Where
+from trainwell.doctor.fit_rules import gap
 from trainwell.doctor.thresholds import Thresholds
 from trainwell.stats import wilson
 
@@ -136,7 +137,7 @@ def collapsed_predictor(evidence: Evidence, limits: Thresholds) -> Finding | Non
             return None
         end = reading.final_accuracy(evidence, "val_accuracy", limits)
         reached = end.value if end else usual
-        words = f"Validation was never better than always saying the most frequent class "
+        words = "Validation was never better than always saying the most frequent class "
         words += f"({reading.percent(reached)} right){reading.of_members(mask)}"
         measure = Measure("validation_accuracy", reached, threshold=usual)
     return Finding(
@@ -196,9 +197,7 @@ def minority_ignored(evidence: Evidence, limits: Thresholds) -> Finding | None:
         f"classes {reading.percent(mean)} on average; the class is "
         f"{sizes.max() / max(sizes[worst], 1):.0f} times rarer than the largest.",
         (
-            Measure(
-                "recall", found.value, found.low, found.high, limits.recall_share * mean
-            ),
+            Measure("recall", found.value, found.low, found.high, limits.recall_share * mean),
             Measure("imbalance", float(sizes.max() / max(sizes[worst], 1)), threshold=3.0),
         ),
         (
@@ -230,8 +229,6 @@ def too_good(evidence: Evidence, limits: Thresholds) -> Finding | None:
     Remedies: look for duplicates and for columns that give the answer away.
     Slide: "Performance plot".
     """
-    from trainwell.doctor.fit_rules import gap
-
     found, end = gap(evidence, limits), reading.final_accuracy(evidence, "val_accuracy", limits)
     if not evidence.clean_train or end is None:
         return None

@@ -1,4 +1,4 @@
-"""Rules about the learning rate and the optimiser's numbers: R02, R03, R12, R14, R01.
+"""Rules about the learning rate: R01, R02, R03, and whether a race over rates is worth its time.
 
 M members, E epochs. A rate that is far off shows in the curves; one that is a little off does not,
 and a race with twice and half the rate decides (`suspects_rate` says when it is worth one).
@@ -101,9 +101,7 @@ def learning_rate_too_high(evidence: Evidence, limits: Thresholds) -> Finding | 
     )
 
 
-def _very_high(
-    evidence: Evidence, limits: Thresholds
-) -> tuple[str, Mask, Measure, Level] | None:
+def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measure, Level] | None:
     """What the curves alone say for a rate that is too high."""
     if fades_at_start(evidence, limits):
         return None  # a signal that never arrived is another disease
@@ -111,16 +109,16 @@ def _very_high(
     if nonfinite.any() and first_broken_layer(evidence) != "data":
         measure = Measure("share_not_finite", float(nonfinite.mean()), threshold=0.0)
         return "The loss left the finite numbers", nonfinite, measure, "fault"
-    levels, loss = reading.level(evidence, limits), reading.curves(evidence, "train_loss")
+    levels, loss = reading.level(evidence, limits), reading.trend(evidence, "train_loss")
     smooth = np.array([falls_smoothly(curve) for curve in loss], np.bool_)
     worse = (levels > limits.above_chance) & ~smooth
     if series.most(worse, limits.agree):
         measure = Measure("loss_over_chance", float(levels[worse].mean()), threshold=1.0)
         return "Training loss ended worse than a guess", worse, measure, "fault"
-    killed = silenced(evidence, limits) & (levels >= limits.stuck)
+    killed = silenced(evidence, limits) & (levels >= limits.learned)
     if series.most(killed, limits.agree):
         measure = Measure("silent_units_gained", 1.0, threshold=limits.dead_rise)
-        words = "The first epochs silenced the units of a layer and the loss stayed at a guess"
+        words = "The first epochs silenced the units of a layer and the loss stayed high"
         return words, killed, measure, "fault"
     base = reading.chance(evidence)
     if base is None:
@@ -171,6 +169,8 @@ def learning_rate_too_low(evidence: Evidence, limits: Thresholds) -> Finding | N
     Remedies: the rate times 2, then 5; a ladder of rates; more epochs.
     Slide: "Learning rate".
     """
+    if _very_high(evidence, limits) is not None:
+        return None
     mask = slow(evidence, limits)
     levels = reading.level(evidence, limits)
     shares = reading.early_shares(evidence)
@@ -207,10 +207,12 @@ def learning_rate_too_low(evidence: Evidence, limits: Thresholds) -> Finding | N
 
 def slow(evidence: Evidence, limits: Thresholds) -> Mask:
     """Members (M,) whose loss falls along a line, or whose weights do not move at all."""
-    levels, loss = reading.level(evidence, limits), reading.curves(evidence, "train_loss")
+    levels, loss = reading.level(evidence, limits), reading.trend(evidence, "train_loss")
     found = np.zeros(evidence.members, np.bool_)
     if fades_at_start(evidence, limits) or reading.is_annealed_early(evidence, limits):
         return found
+    if (evidence.setup.dropout or 0.0) >= limits.dropout_strong:
+        return found  # such a curve says nothing about the rate
     rates, shares = reading.effort(evidence), reading.early_shares(evidence)
     updates = reading.measured(reading.weight_layers(evidence), "update")
     for k, curve in enumerate(loss):
@@ -232,7 +234,7 @@ def suspects_rate(evidence: Evidence, limits: Thresholds) -> bool:
     """
     if evidence.race or not evidence.has("train_loss") or len(evidence.points) < 2:
         return False
-    levels, loss = reading.level(evidence, limits), reading.curves(evidence, "train_loss")
+    levels, loss = reading.level(evidence, limits), reading.trend(evidence, "train_loss")
     if evidence.ladder is not None and evidence.ladder.get("edge"):
         return True
     worth = np.isnan(levels) | (levels > limits.perfect)
@@ -252,89 +254,6 @@ def _late_fall(curve: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> floa
         return 0.0
     middle, end = series.part(curve, 0.4, 0.6).mean(), series.part(curve, 0.9).mean()
     return float(1 - end / middle) if middle > 0 else 0.0
-
-
-def schedule_collapsed(evidence: Evidence, limits: Thresholds) -> Finding | None:
-    """R14: the rate was annealed to nothing while the loss was still falling.
-
-    What it sees: a rate below `decay_done` of its peak before `decay_early` of the training, with
-    a loss that was falling then and has not gone far below chance.
-    Why it matters: the rest of the training changes nothing.
-    Evidence: place of the collapse; relative fall per point just before it; loss over chance.
-    When it is wrong: never for the loss's sake where training data are learned already.
-    Remedies: a longer schedule, cosine, or divide less often.
-    Slide: "Learning rate" (ways to anneal).
-    """
-    place = reading.annealed_at(evidence, limits)
-    levels, loss = reading.level(evidence, limits), reading.curves(evidence, "train_loss")
-    if place is None or not reading.is_annealed_early(evidence, limits):
-        return None
-    mask = levels >= limits.linear_level
-    over = series.over_members(levels[mask], limits.confidence)
-    if over is None or not series.most(mask, limits.agree):
-        return None
-    return Finding(
-        "R14",
-        "schedule-collapsed",
-        "fault" if over.value >= limits.learned else "warning",
-        0.85,
-        f"The learning rate fell below {reading.percent(limits.decay_done)} of its peak at "
-        f"{reading.when(evidence, place)} of {len(evidence.points)}, while the training loss was "
-        f"still falling; it stayed at {reading.percent(over.value)} of what a guess costs.",
-        (
-            Measure("annealed_after", (place + 1) / loss.shape[1], threshold=limits.decay_early),
-            Measure("loss_over_chance", over.value, threshold=limits.linear_level),
-        ),
-        (
-            Remedy("anneal over the whole training", (("schedule", "Cosine(warmup=0.05)"),)),
-            Remedy("divide the rate by 2 every 5 epochs", (("schedule", "StepDecay(every=5)"),)),
-        ),
-        Where("loss", (float(evidence.points[place]), float(evidence.points[-1]))),
-        SLIDE,
-    )
-
-
-def optimiser_settings(evidence: Evidence, limits: Thresholds) -> Finding | None:
-    """R12: numbers of the optimiser far from what is usual.
-
-    What it sees: momentum of 0.9 and more with batches of one or two rows, or an epsilon so small
-    that it rounds away or so large that adaptive rates no longer adapt.
-    Why it matters: noise of single rows is carried on for many steps; or Adam becomes momentum.
-    Evidence: the settings; a warning only where a race with usual numbers ("optimiser") wins.
-    When it is wrong: a large epsilon is usual for some large convolutional networks.
-    Remedies: Adam with its defaults, then AdaDelta, then Nesterov's momentum.
-    Slide: "Adaptive learning rate".
-    """
-    setup, odd = evidence.setup, []
-    if (setup.momentum or 0) >= limits.momentum_noisy and (
-        setup.batch_size is not None and setup.batch_size <= limits.batch_tiny
-    ):
-        odd.append(f"momentum {setup.momentum:g} with {setup.batch_size} rows per step")
-    if setup.eps is not None and not limits.eps_low <= setup.eps < limits.eps_high:
-        odd.append(f"an epsilon of {setup.eps:g}")
-    if not odd:
-        return None
-    against = reading.duel(evidence, "optimiser", limits)
-    worse = against is not None and against.wins(limits)
-    return Finding(
-        "R12",
-        "unusual-optimiser-settings",
-        "warning" if worse else "note",
-        0.9 if worse else 0.5,
-        f"The optimiser works with {' and '.join(odd)}"
-        + (
-            f"; usual numbers gained {reading.points(against.accuracy.value)} in a race."
-            if worse and against
-            else ", which is far from usual."
-        ),
-        (),
-        (
-            Remedy("Adam with its defaults", (("optimizer", "Adam()"),)),
-            Remedy("AdaDelta", (("optimizer", "AdaDelta()"), ("lr", "1.0"))),
-            Remedy("Nesterov's momentum", (("optimizer", "Nesterov()"),)),
-        ),
-        slide="Adaptive learning rate",
-    )
 
 
 def rate_is_cleared(evidence: Evidence, limits: Thresholds) -> bool:

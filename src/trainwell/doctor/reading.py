@@ -89,6 +89,17 @@ def broken(evidence: Evidence) -> Mask:
     return found
 
 
+def trend(evidence: Evidence, name: str) -> Floats:
+    """A series (M, E) without the noise of single batches: points that are steps are smoothed over
+    a twentieth of the training, epochs stay as they are."""
+    values = curves(evidence, name)
+    if evidence.unit == "epoch" or values.shape[1] < 10:
+        return values
+    width = max(3, values.shape[1] // 20)
+    smooth = [series.smoothed(curve, width) for curve in values]
+    return np.where(np.isfinite(values), np.stack(smooth), values)
+
+
 def level(evidence: Evidence, limits: Thresholds) -> Floats:
     """Training loss of the end over chance (M,): 1 has learned nothing; nan where unknown."""
     base = chance(evidence)
@@ -115,9 +126,19 @@ def effort(evidence: Evidence) -> Floats | None:
     return evidence.series.get("lr")
 
 
+def best_level(evidence: Evidence) -> Floats:
+    """Lowest validation loss over chance (M,), training loss without one; nan where unknown."""
+    base = chance(evidence)
+    loss = curves(evidence, "val_loss" if evidence.has("val_loss") else "train_loss")
+    if base is None or not loss.shape[1]:
+        return np.full(evidence.members, np.nan)
+    found: Floats = np.where(np.isfinite(loss), loss, np.inf).min(axis=1) / base
+    return found
+
+
 def early_shares(evidence: Evidence) -> Floats:
     """Share of each member's fall in training loss (M,) that the first quarter of rates brought."""
-    rates, loss = effort(evidence), curves(evidence, "train_loss")
+    rates, loss = effort(evidence), trend(evidence, "train_loss")
     return np.array(
         [
             series.early_share(curve, None if rates is None else rates[k])
@@ -157,8 +178,11 @@ def weight_layers(evidence: Evidence) -> list[Layer]:
 
 
 def unit_layers(evidence: Evidence) -> list[Layer]:
-    """Layers of units, from the input on."""
-    return [layer for layer in evidence.layers if layer.kind == "units"]
+    """Layers of units, from the input on; not what is left of weights that are no numbers."""
+    weights = {layer.name for layer in weight_layers(evidence)}
+    return [
+        layer for layer in evidence.layers if layer.kind == "units" and layer.name not in weights
+    ]
 
 
 def measured(layers: list[Layer], name: str) -> Floats:
@@ -169,9 +193,10 @@ def measured(layers: list[Layer], name: str) -> Floats:
 
 def middle(values: Floats, axis: int = -1) -> Floats:
     """Median along an axis without nan; nan where there is nothing else."""
-    kept = np.ma.median(np.ma.masked_invalid(values), axis=axis)
-    found: Floats = np.ma.filled(np.ma.asarray(kept, dtype=np.float64), np.nan)
-    return found
+    kept = np.where(np.isfinite(values), values, np.nan)
+    empty = np.isnan(kept).all(axis=axis, keepdims=True)
+    found: Floats = np.nanmedian(np.where(empty, 0.0, kept), axis=axis)
+    return np.where(np.squeeze(empty, axis=axis), np.nan, found)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def fades_at_start(evidence: Evidence, limits: Thresholds) -> bool:
         return True
     ratios = spread_ratios(evidence)
     with np.errstate(invalid="ignore"):
-        return len(spread) >= 3 and series.most(ratios < limits.shrink, limits.agree)
+        fading = np.asarray(ratios < limits.shrink)
+    return len(spread) >= 3 and series.most(fading, limits.agree)
 
 
 def gradient_ratios(evidence: Evidence) -> Floats:

@@ -29,8 +29,8 @@ def oscillating_loss(evidence: Evidence, limits: Thresholds) -> Finding | None:
     Slide: "Performance plot".
     """
     base, loss = reading.chance(evidence), reading.curves(evidence, "train_loss")
-    if base is None or loss.shape[1] < 8:
-        return None
+    if base is None or loss.shape[1] < 8 or evidence.unit == "step":
+        return None  # single batches swing by themselves
     noise = series.tails(reading.curves(evidence, "val_error"), 0.5)
     late = np.array([series.residual_spread(series.part(c, 0.5)) for c in loss])
     early = np.array([series.residual_spread(series.part(c, 0.1, 0.5)) for c in loss])
@@ -93,7 +93,10 @@ def plateau(evidence: Evidence, limits: Thresholds) -> Finding | None:
         return None
     val = reading.curves(evidence, "val_loss")
     mask = np.array(
-        [_level_twice(a, limits) and _level_twice(b, limits) for a, b in zip(loss, val, strict=True)]
+        [
+            _level_twice(a, limits) and _level_twice(b, limits)
+            for a, b in zip(loss, val, strict=True)
+        ]
     )
     mask &= reading.level(evidence, limits) > limits.plateau_level
     if not series.most(mask, limits.agree):
@@ -139,8 +142,10 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
     Remedies: twice the epochs.
     Slide: "Performance plot".
     """
-    epochs = evidence.setup.epochs or len(evidence.points)
-    more = Remedy("train twice as long", (("epochs", str(2 * epochs)),))
+    epochs = evidence.setup.epochs
+    if epochs is None and evidence.unit == "epoch":
+        epochs = len(evidence.points)
+    more = Remedy("train twice as long", (("epochs", str(2 * epochs)),) if epochs else ())
     against = reading.duel(evidence, "longer", limits)
     if against is not None:
         if not against.wins(limits):
@@ -159,6 +164,8 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
         )
     name = "val_loss" if evidence.has("val_loss") else "train_loss"
     loss = reading.curves(evidence, name)
+    if loss.shape[1] == 1 and evidence.unit == "epoch":
+        return _single_epoch(evidence, more, limits)
     if loss.shape[1] < 2 or reading.broken(evidence).any() or reading.is_stuck(evidence, limits):
         return None
     lost = np.array([_lost(curve, limits) for curve in loss])
@@ -189,6 +196,26 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
                 limits.still_falling,
             ),
         ),
+        (more,),
+        Where("loss"),
+        SLIDE,
+    )
+
+
+def _single_epoch(evidence: Evidence, more: Remedy, limits: Thresholds) -> Finding | None:
+    """One epoch has no curve: a note, where there is much left to learn."""
+    levels = reading.level(evidence, limits)
+    if not series.most(levels >= limits.linear_level, limits.agree):
+        return None
+    left = float(np.nanmean(levels))
+    return Finding(
+        "R10",
+        "stopped-too-early",
+        "note",
+        0.5,
+        f"There was one epoch, after which the training loss is {reading.percent(left)} of what a "
+        "guess costs; whether it was still falling cannot be seen.",
+        (Measure("loss_over_chance", left, threshold=limits.linear_level),),
         (more,),
         Where("loss"),
         SLIDE,

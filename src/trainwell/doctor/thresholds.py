@@ -25,6 +25,7 @@ class Thresholds:
     stuck: float = 0.9  # at least this has learned (almost) nothing
     pinned: float = 0.03  # within this share of chance, a loss is that of the labels' frequencies
     learned: float = 0.5  # below this, training works: gradients and units are no one's business
+    poor: float = 0.3  # best validation loss over chance from which on a fault at the start costs
     perfect: float = 0.05  # below this, training data are learned: validation decides
 
     # R02, R03, R14: the learning rate.
@@ -61,7 +62,7 @@ class Thresholds:
     shrink: float = 0.5  # spread of activations per layer at the start; below it signals fade
     faint: float = 1e-3  # spread of a layer's activations at the start that is as good as none
     grow: float = 2.0  # above it they blow up
-    born_saturated: float = 0.2  # share of saturated units of a layer before the first step
+    two_ends: float = 0.8  # spread of tanh or sigmoid units at the start over the largest possible
     first_loss: float = 1.5  # loss of the first epoch over chance; more is far too much
 
     # R08, R09, R10, R11: shape of the end.
