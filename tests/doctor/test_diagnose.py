@@ -77,9 +77,7 @@ def test_noise_around_healthy_curves_raises_no_alarm() -> None:
 def test_members_have_no_order() -> None:
     evidence = healthy(5, 20, 0.1)
     order = np.array([3, 0, 4, 1, 2])
-    other = dataclasses.replace(
-        evidence, series={n: s[order] for n, s in evidence.series.items()}
-    )
+    other = dataclasses.replace(evidence, series={n: s[order] for n, s in evidence.series.items()})
     for changed in ("train_loss", "val_loss"):
         broken = {**other.series, changed: other.series[changed] * np.arange(1, 21)}
         before = {n: s[np.argsort(order)] for n, s in broken.items()}
@@ -185,7 +183,9 @@ def test_a_light_finding_explains_no_heavy_one() -> None:
 
 def test_check_and_rule_of_one_code_are_one_finding() -> None:
     check = Check("I01", "symmetric", "warning", 1.0, 0.9, "Rows are equal.")
-    evidence = dataclasses.replace(healthy(), checks=(check, dataclasses.replace(check, code="D01")))
+    evidence = dataclasses.replace(
+        healthy(), checks=(check, dataclasses.replace(check, code="D01"))
+    )
     assert [f.code for f in diagnose(evidence).findings] == ["D01", "I01"]
     assert [f.level for f in heaviest([finding("I01", "note"), finding("I01", "fault")])] == [
         "fault"

@@ -36,12 +36,13 @@ def gap(evidence: Evidence, limits: Thresholds) -> Interval | None:
     """
     train = series.tails(reading.curves(evidence, "train_accuracy"), 1e-9)
     val = series.tails(reading.curves(evidence, "val_accuracy"), 1e-9)
+    train, val = (np.where(np.isfinite(v), v, np.nan) for v in (train, val))
     over = series.over_members(train - val, limits.confidence)
     if over is None:
         return None
     halves = [over.value - over.low] if math.isfinite(over.low) else []
     if evidence.val_rows:
-        p, q = float(np.nanmean(train)), float(np.nanmean(val))
+        p, q = series.average(train), series.average(val)
         n, m = evidence.sample_rows or evidence.val_rows, evidence.val_rows
         # Laplace's rule: where all rows are right, the error is not known to be nothing.
         p, q = (min(max(p, 0.0), 1.0) * n + 1) / (n + 2), (min(max(q, 0.0), 1.0) * m + 1) / (m + 2)
@@ -68,7 +69,7 @@ def overfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
     found = gap(evidence, limits)
     if found is None or reading.is_stuck(evidence, limits):
         return None
-    val = float(np.nanmean(series.tails(reading.curves(evidence, "val_accuracy"), 1e-9)))
+    val = series.average(series.tails(reading.curves(evidence, "val_accuracy"), 1e-9))
     bound = max(limits.gap, limits.gap_share * (1 - val))
     if found.low <= bound:
         return None
@@ -125,7 +126,7 @@ def _risen(evidence: Evidence, limits: Thresholds) -> tuple[reading.Mask, float]
     share = np.array([f[1] for f in found])
     errors = np.array([f[2] for f in found])
     mask = (share >= limits.loss_rise) & (np.isnan(errors) | (errors >= limits.rise_errors))
-    mean = float(np.mean(share[np.isfinite(share)])) if np.isfinite(share).any() else 0.0
+    mean = series.average(share[np.isfinite(share)]) if np.isfinite(share).any() else 0.0
     return mask, mean
 
 
@@ -225,7 +226,7 @@ def too_much_regularisation(evidence: Evidence, limits: Thresholds) -> Finding |
             return None
     severe = series.most(levels >= limits.learned, limits.agree)
     stuck = reading.is_stuck(evidence, limits) and bool(strong)
-    reached = float(np.nanmean(levels)) if np.isfinite(levels).any() else math.nan
+    reached = series.average(levels)
     what = " and ".join(strong) or "regularisation"
     words = f"With {what}, the training loss is still {reading.percent(reached)} of what a guess "
     words += "costs, and validation is as good as training: the network is held back."

@@ -145,6 +145,7 @@ def saturated_units(evidence: Evidence, limits: Thresholds) -> Finding | None:
 def _idle(evidence: Evidence, limits: Thresholds, name: str) -> Finding | None:
     layers = reading.unit_layers(evidence)
     values = reading.measured(layers, name)
+    values = np.where(np.isfinite(values), values, np.nan)
     layers = [layer for layer in layers if name in layer.measures]
     if not values.size or values.shape[2] < 2:
         return None
@@ -162,7 +163,7 @@ def _idle(evidence: Evidence, limits: Thresholds, name: str) -> Finding | None:
     over = series.over_members(last[worst][mask], limits.confidence)
     assert over is not None
     level = _weight(evidence, limits)
-    began = float(np.nanmean(first[worst]))
+    began = series.average(first[worst])
     code, title, words = (
         ("R06", "dying-relu", "are silent for every row")
         if name == "dead"

@@ -77,10 +77,10 @@ def weights_begin_too_small(evidence: Evidence, limits: Thresholds) -> Finding |
         0.9,
         f"Before the first step activations of a layer have a spread of only {least:.2g}: signals "
         f"fade on their way, and the training loss ended at "
-        f"{reading.percent(float(np.nanmean(levels[mask])))} of what a guess costs.",
+        f"{reading.percent(series.average(levels[mask]))} of what a guess costs.",
         (
             Measure("least_spread", least, threshold=limits.faint),
-            Measure("spread_per_layer", float(np.nanmean(signals.spread_ratios(evidence))))
+            Measure("spread_per_layer", series.average(signals.spread_ratios(evidence)))
             if len(spread) > 1
             else Measure("spread_per_layer", 1.0),
         ),
@@ -118,8 +118,8 @@ def weights_begin_too_large(evidence: Evidence, limits: Thresholds) -> Finding |
     mask = (growing | wide | born) & hurt
     if not series.most(mask, limits.agree):
         return None
-    grown = float(np.nanmean(ratios)) if np.isfinite(ratios).any() else 1.0
-    begins = float(np.nanmean(first[mask])) if np.isfinite(first[mask]).any() else np.inf
+    grown = series.average(ratios) if np.isfinite(ratios).any() else 1.0
+    begins = series.average(first[mask]) if np.isfinite(first[mask]).any() else np.inf
     what = (
         f"activations grow {grown:.2g} times from layer to layer"
         if growing[mask].any()

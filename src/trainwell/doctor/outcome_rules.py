@@ -174,7 +174,7 @@ def minority_ignored(evidence: Evidence, limits: Thresholds) -> Finding | None:
     rows = counts.sum(axis=1)
     known = rows > 0
     recall = np.where(known, np.diag(counts) / np.maximum(rows, 1), np.nan)
-    mean = float(recall[known].mean())
+    mean = series.average(recall[known])
     sizes = np.array(evidence.class_counts) if len(evidence.class_counts) == len(rows) else rows
     missed = [
         c

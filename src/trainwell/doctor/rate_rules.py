@@ -113,7 +113,7 @@ def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measu
     smooth = np.array([falls_smoothly(curve) for curve in loss], np.bool_)
     worse = (levels > limits.above_chance) & ~smooth
     if series.most(worse, limits.agree):
-        measure = Measure("loss_over_chance", float(levels[worse].mean()), threshold=1.0)
+        measure = Measure("loss_over_chance", series.average(levels[worse]), threshold=1.0)
         return "Training loss ended worse than a guess", worse, measure, "fault"
     killed = silenced(evidence, limits) & (levels >= limits.learned)
     if series.most(killed, limits.agree):
@@ -127,7 +127,7 @@ def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measu
     ends = series.tails(loss, limits.tail)
     back = (ends > limits.rebound * lows) & (ends > lows + limits.rebound_floor * base)
     if series.most(back, limits.agree) and len(evidence.points) >= 5:
-        ratio = float(np.mean(ends[back] / np.maximum(lows[back], 1e-12)))
+        ratio = series.average(ends[back] / np.maximum(lows[back], 1e-12))
         measure = Measure("end_over_minimum", ratio, threshold=limits.rebound)
         return "Training loss fell and rose again", back, measure, "warning"
     return None
@@ -182,7 +182,7 @@ def learning_rate_too_low(evidence: Evidence, limits: Thresholds) -> Finding | N
     if not series.most(mask, limits.agree):
         return None
     over = series.over_members(shares[mask], limits.confidence)
-    found = float(np.mean(levels[mask]))
+    found = series.average(levels[mask])
     still = "unmoved" if np.isnan(shares[mask]).all() else "falling along a straight line"
     return Finding(
         "R03",

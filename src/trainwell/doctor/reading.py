@@ -71,7 +71,7 @@ def broken(evidence: Evidence) -> Mask:
     found = np.zeros(evidence.members, np.bool_)
     for number, said in enumerate(evidence.diverged[: len(found)]):
         found[number] = said
-    if not losses:
+    if not losses or not losses[0].size:
         return found
     every = np.stack([s for s in evidence.series.values() if s.shape == losses[0].shape])
     living = (~np.isnan(every)).any(axis=0) | np.isnan(every).all(axis=(0, 1))
@@ -277,6 +277,8 @@ def percent(share: float) -> str:
     >>> percent(0.0312), percent(0.5)
     ('3.1 %', '50 %')
     """
+    if not math.isfinite(share):
+        return "an unknown share"
     value = 100 * share
     return f"{value:.0f} %" if abs(value) >= 9.95 else f"{value:.1f} %"
 

@@ -150,7 +150,7 @@ def early_share(y: Floats, effort: Floats | None = None, quarter: float = 0.25) 
     0.25
     """
     ok = np.isfinite(y)
-    y = smoothed(y[ok])
+    y = y[ok]
     if len(y) < 5:
         return math.nan
     cost = np.ones(len(y)) if effort is None else np.where(np.isfinite(effort), effort, 0.0)[ok]
@@ -164,7 +164,7 @@ def early_share(y: Floats, effort: Floats | None = None, quarter: float = 0.25) 
 def rises(y: Floats, skip: int = 3) -> float:
     """Share of steps upwards after the first `skip` points; 0 for fewer than three steps.
 
-    >>> rises(np.array([5.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0]), skip=2)
+    >>> rises(np.array([5.0, 4.0, 3.0, 4.0, 3.0, 4.0, 3.0]))
     0.5
     """
     steps = np.diff(y[np.isfinite(y)][skip - 1 :])
@@ -216,6 +216,16 @@ def over_members(values: Floats, confidence: float = 0.95) -> Interval | None:
     """
     finite = values[np.isfinite(values)]
     return mean_interval(finite, confidence) if len(finite) else None
+
+
+def average(values: Floats) -> float:
+    """Mean of what is finite; nan where nothing is.
+
+    >>> average(np.array([1.0, np.nan, 3.0, np.inf]))
+    2.0
+    """
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
 
 
 def most(mask: npt.NDArray[np.bool_], share: float) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from trainwell.doctor import reading, series
 from trainwell.doctor.evidence import Evidence, Floats
+from trainwell.doctor.reading import Mask
 from trainwell.doctor.thresholds import Thresholds
 
 
@@ -32,9 +33,7 @@ def fades_at_start(evidence: Evidence, limits: Thresholds) -> bool:
     spread = reading.measured(reading.unit_layers(evidence), "spread")
     if spread.size and series.most((spread[:, :, 0] < limits.faint).any(axis=0), limits.agree):
         return True
-    ratios = spread_ratios(evidence)
-    with np.errstate(invalid="ignore"):
-        fading = np.asarray(ratios < limits.shrink)
+    fading: Mask = np.less(spread_ratios(evidence), limits.shrink)
     return len(spread) >= 3 and series.most(fading, limits.agree)
 
 

@@ -40,13 +40,13 @@ def oscillating_loss(evidence: Evidence, limits: Thresholds) -> Finding | None:
         mask = (
             (late > limits.swing_share * level)
             & (late > limits.swing_level * base)
-            & (late > limits.swing * np.nan_to_num(noise))
-            & (late > limits.calm * np.nan_to_num(early))
+            & (late > limits.swing * _or_zero(noise))
+            & (late > limits.calm * _or_zero(early))
             & (turning >= limits.turns)
         )
     if not series.most(mask, limits.agree):
         return None
-    found = float(np.mean(late[mask] / base))
+    found = series.average(late[mask] / base)
     costs = not reading.has_learned(evidence, limits)
     lr = evidence.setup.lr
     return Finding(
@@ -65,6 +65,11 @@ def oscillating_loss(evidence: Evidence, limits: Thresholds) -> Finding | None:
         Where("loss"),
         SLIDE,
     )
+
+
+def _or_zero(values: Floats) -> Floats:
+    """What is not known as 0."""
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _batch(evidence: Evidence) -> tuple[tuple[str, str], ...]:
@@ -103,7 +108,7 @@ def plateau(evidence: Evidence, limits: Thresholds) -> Finding | None:
         return None
     against = reading.duel(evidence, "annealed", limits)
     wins = against is not None and against.wins(limits)
-    left = float(np.mean(reading.level(evidence, limits)[mask]))
+    left = series.average(reading.level(evidence, limits)[mask])
     return Finding(
         "R09",
         "plateau-at-constant-rate",
@@ -207,7 +212,7 @@ def _single_epoch(evidence: Evidence, more: Remedy, limits: Thresholds) -> Findi
     levels = reading.level(evidence, limits)
     if not series.most(levels >= limits.linear_level, limits.agree):
         return None
-    left = float(np.nanmean(levels))
+    left = series.average(levels)
     return Finding(
         "R10",
         "stopped-too-early",
@@ -265,11 +270,11 @@ def trained_too_long(evidence: Evidence, limits: Thresholds) -> Finding | None:
         "note",
         0.7,
         f"Validation loss was lowest at {evidence.unit} {best:g} of {evidence.points[-1]:g} and "
-        f"rose by {reading.percent(float(rise[mask].mean()))} since{reading.of_members(mask)}. "
+        f"rose by {reading.percent(series.average(rise[mask]))} since{reading.of_members(mask)}. "
         "Where the best weights are kept, only time was lost.",
         (
             Measure("best_point", best),
-            Measure("rise_since", float(rise[mask].mean()), threshold=limits.overtrained),
+            Measure("rise_since", series.average(rise[mask]), threshold=limits.overtrained),
         ),
         (Remedy("stop after some epochs without a better score", (("patience", "10"),)),),
         Where("loss", (best, float(evidence.points[-1]))),

@@ -29,11 +29,11 @@ class Thresholds:
     perfect: float = 0.05  # below this, training data are learned: validation decides
 
     # R02, R03, R14: the learning rate.
-    linear_share: float = 0.52  # share of the whole fall in the first quarter of summed rates; less
+    linear_share: float = 0.57  # share of the whole fall in the first quarter of summed rates; less
     # is a curve that is still (nearly) a straight line, which has 0.25
     slow_start: float = 0.2  # even less: it hardly fell at first, which is no matter of the rate
     linear_late: float = 0.08  # share of the fall in the last quarter: it has not settled
-    linear_level: float = 0.1  # such a straight line matters only while loss is above this × chance
+    linear_level: float = 0.12  # a straight line matters while loss is above this × chance
     suspect_share: float = 0.7  # below this share a race should settle whether the rate is low
     rises: float = 0.3  # share of rises after the first epochs; more looks like a high rate
     flat_tail: float = 0.3  # relative fall over the last half; less, with rises: high rate
