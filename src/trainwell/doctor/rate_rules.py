@@ -265,11 +265,11 @@ def rate_is_cleared(evidence: Evidence, limits: Thresholds) -> bool:
 
 
 def _winner(evidence: Evidence, limits: Thresholds, faster: bool) -> tuple[float, Duel] | None:
-    """The best arm of larger (or smaller) rates that surely beats the control."""
+    """The best arm of larger (or smaller) rates that is surely better."""
     won = [
         (factor, against)
         for factor, against in reading.rate_duels(evidence, limits)
-        if (factor > 1) == faster and against.wins(limits)
+        if (factor > 1) == faster and (against.wins(limits) or against.leans(limits))
     ]
     return max(won, key=lambda pair: pair[1].loss.value, default=None)
 
@@ -280,13 +280,14 @@ def _from_race(
     factor, against = won
     times = f"{factor:g} times" if factor > 1 else f"1/{1 / factor:g} of"
     fault = against.accuracy.low > 0 and against.accuracy.value >= limits.race_fault
+    matters = against.wins(limits)
     loss, accuracy = against.loss, against.accuracy
     remedies = _faster(evidence) if factor > 1 else _slower(evidence)
     return Finding(
         code,
         name,
-        "fault" if fault else "warning",
-        0.95 if fault else 0.9,
+        "fault" if fault else "warning" if matters else "note",
+        0.95 if fault else 0.9 if matters else 0.6,
         f"In a race over {against.runs} trainings with the same start and budget, {times} the "
         f"learning rate ended with {reading.percent(loss.value)} less validation loss and "
         f"{reading.points(accuracy.value)} more accuracy.",

@@ -212,16 +212,17 @@ class Duel:
     accuracy: Interval
 
     def wins(self, limits: Thresholds) -> bool:
-        """Whether the arm is surely and relevantly better."""
-        if self.runs < limits.race_runs:
-            return False
-        by_accuracy = self.accuracy.low > 0 and self.accuracy.value >= limits.race_gain
-        by_loss = (
-            self.loss.low > 0
-            and self.loss.value >= limits.race_loss
-            and self.accuracy.value > -limits.race_gain / 2
-        )
-        return by_accuracy or (by_loss and self.accuracy.high > 0)
+        """Whether the arm is surely better, by an accuracy that matters.
+
+        Sure by accuracy, or by a loss that fell relevantly.
+        """
+        sure = self.accuracy.low > 0 or self.leans(limits)
+        return self.runs >= limits.race_runs and sure and self.accuracy.value >= limits.race_gain
+
+    def leans(self, limits: Thresholds) -> bool:
+        """Whether the arm surely has a relevantly lower loss, whatever its accuracy."""
+        falls = self.loss.low > 0 and self.loss.value >= limits.race_loss
+        return self.runs >= limits.race_runs and falls and self.accuracy.high > 0
 
 
 def duel(evidence: Evidence, name: str, limits: Thresholds) -> Duel | None:
@@ -234,6 +235,11 @@ def duel(evidence: Evidence, name: str, limits: Thresholds) -> Duel | None:
     accuracy = series.paired(-arm.accuracy, -control.accuracy, limits.confidence)
     if loss is None or accuracy is None:
         return None
+    # Runs share held-out rows: other rows would give another gain, by the rows that change.
+    rows = evidence.val_rows or math.inf
+    half = 1.96 * math.sqrt(max(abs(accuracy.value), 1 / rows) / rows)
+    half = max(half, accuracy.value - accuracy.low)
+    accuracy = Interval(accuracy.value, accuracy.value - half, accuracy.value + half)
     both = np.concatenate([control.loss[np.isfinite(control.loss)], [0.0]])
     scale = float(both[:-1].mean()) if len(both) > 1 else max(loss.value, 1e-12)
     scale = max(scale, 1e-12)

@@ -28,10 +28,11 @@ def spread_ratios(evidence: Evidence) -> Floats:
 def fades_at_start(evidence: Evidence, limits: Thresholds) -> bool:
     """Whether signals are lost before the first step: weights that are zero or far too small."""
     weight = reading.measured(reading.weight_layers(evidence), "weight")
-    if weight.size and series.most((weight[:, :, 0] == 0).any(axis=0), limits.agree):
+    if weight.size and series.most(np.asarray((weight[:, :, 0] == 0).any(axis=0)), limits.agree):
         return True
     spread = reading.measured(reading.unit_layers(evidence), "spread")
-    if spread.size and series.most((spread[:, :, 0] < limits.faint).any(axis=0), limits.agree):
+    faint = np.asarray((spread[:, :, :1] < limits.faint).any(axis=(0, 2)))
+    if series.most(faint, limits.agree):
         return True
     fading: Mask = np.less(spread_ratios(evidence), limits.shrink)
     return len(spread) >= 3 and series.most(fading, limits.agree)

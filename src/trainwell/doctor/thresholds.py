@@ -44,7 +44,7 @@ class Thresholds:
     decay_done: float = 0.01  # a rate below this share of its peak has been annealed away
     decay_early: float = 0.8  # ... before this share of the training
     decay_falling: float = 0.01  # relative fall of the loss per epoch as the rate faded
-    race_gain: float = 0.01  # accuracy gained by an arm of a race that makes it matter
+    race_gain: float = 0.02  # accuracy gained by an arm of a race that makes it matter
     race_loss: float = 0.1  # or share of the validation loss
     race_fault: float = 0.05  # accuracy gained that makes the rate a fault
     race_runs: int = 3  # paired runs at least
@@ -87,7 +87,7 @@ class Thresholds:
     gap: float = 0.02  # accuracy between training and validation that is one
     gap_share: float = 0.2  # ... or this share of the validation error, whichever is larger
     gap_large: float = 0.05  # a gap that costs
-    loss_rise: float = 0.2  # share by which validation loss rose since its minimum
+    loss_rise: float = 0.12  # share by which validation loss rose since its minimum
     rise_errors: float = 2.0  # ... in standard errors
     no_gap: float = 0.02  # a gap below this is none
     reach: float = 0.02  # accuracy by which a simple model or a race arm does better
