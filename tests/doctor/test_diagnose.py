@@ -176,9 +176,11 @@ def test_a_cause_makes_its_symptoms_notes() -> None:
     assert found["F04"].remedies == found["R02"].remedies
 
 
-def test_a_light_finding_explains_no_heavy_one() -> None:
+def test_a_cause_is_as_heavy_as_its_symptoms_and_a_note_explains_nothing() -> None:
     found = explained([finding("R02", "warning"), finding("F04", "fault")])
-    assert [f.level for f in found] == ["warning", "fault"]
+    assert [f.level for f in found] == ["fault", "note"]
+    found = explained([finding("R02", "note"), finding("F04", "fault")])
+    assert [f.level for f in found] == ["note", "fault"]
 
 
 def test_check_and_rule_of_one_code_are_one_finding() -> None:

@@ -68,19 +68,19 @@ RULES: tuple[Rule, ...] = (
         "I01",
         "weights-begin-at-zero",
         initial_rules.weights_begin_equal,
-        (LOSS, "weight", CLASSES),
+        ("train_loss|diverged", "weight", CLASSES),
     ),
     Rule(
         "I02",
         "initial-weights-too-large",
         initial_rules.weights_begin_too_large,
-        (LOSS, "spread", CLASSES),
+        ("train_loss|diverged", "spread", CLASSES),
     ),
     Rule(
         "I03",
         "initial-weights-too-small",
         initial_rules.weights_begin_too_small,
-        (LOSS, "spread", CLASSES),
+        ("train_loss|diverged", "spread", CLASSES),
     ),
     Rule(
         "R02", "learning-rate-too-high", rate_rules.learning_rate_too_high, ("train_loss|diverged",)
@@ -145,8 +145,8 @@ RULES: tuple[Rule, ...] = (
     Rule("F10", "ensemble-pays", outcome_rules.ensemble_pays, ("confusion", "val_accuracy")),
 )
 
-# A finding of the left makes those of the right its symptoms: they become notes behind it. Only
-# what is at least as heavy explains. Written out, not derived: whoever asks why reads it here.
+# A finding of the left, unless a note, makes those of the right its symptoms: they become notes
+# behind it. Written out, not derived: whoever asks why reads it here.
 _STUCK = ("R02", "R03", "R04", "R06", "R07", "R08", "R10", "R13", "F01", "F02", "F03", "F04")
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "D04": ("R01", "R02", "R05", "F04"),
@@ -255,7 +255,10 @@ def heaviest(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def explained(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings with mere symptoms made notes that name their cause."""
+    """Findings with mere symptoms made notes that name their cause.
+
+    A cause is as heavy as the heaviest of its symptoms; notes explain nothing.
+    """
     every = list(findings)
     found = {f.code: f for f in every}
     causes: dict[str, str] = {}
@@ -263,14 +266,17 @@ def explained(findings: Iterable[Finding]) -> list[Finding]:
         if found[cause].level == "note" or cause in causes:
             continue
         for symptom in EXPLAINS.get(cause, ()):
-            if symptom in found and symptom not in causes and _outweighs(found, cause, symptom):
+            if symptom in found and symptom not in causes:
                 causes[symptom] = cause
-    return [_as_symptom(f, found[causes[f.code]]) if f.code in causes else f for f in every]
+                heaviest_yet = max((found[cause], found[symptom]), key=_level)
+                found[cause] = dataclasses.replace(found[cause], level=heaviest_yet.level)
+    return [
+        _as_symptom(f, found[causes[f.code]]) if f.code in causes else found[f.code] for f in every
+    ]
 
 
-def _outweighs(found: Mapping[str, Finding], cause: str, symptom: str) -> bool:
-    heavy = LEVELS.index(found[cause].level) >= LEVELS.index(found[symptom].level)
-    return symptom != cause and heavy
+def _level(finding: Finding) -> int:
+    return LEVELS.index(finding.level)
 
 
 def _as_symptom(finding: Finding, cause: Finding) -> Finding:
@@ -290,7 +296,7 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _weight(finding: Finding) -> tuple[int, float]:
-    return LEVELS.index(finding.level), finding.confidence
+    return _level(finding), finding.confidence
 
 
 def _place(code: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from trainwell.doctor import reading, series
-from trainwell.doctor.evidence import Evidence
+from trainwell.doctor.evidence import Evidence, Floats
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
 from trainwell.doctor.reading import Duel, Mask
 from trainwell.doctor.signals import fades_at_start, first_broken_layer
@@ -109,8 +109,10 @@ def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measu
     if nonfinite.any() and first_broken_layer(evidence) != "data":
         measure = Measure("share_not_finite", float(nonfinite.mean()), threshold=0.0)
         return "The loss left the finite numbers", nonfinite, measure, "fault"
+    if (evidence.setup.dropout or 0.0) >= limits.dropout_strong:
+        return None  # such curves say nothing about the rate
     levels, loss = reading.level(evidence, limits), reading.trend(evidence, "train_loss")
-    smooth = np.array([falls_smoothly(curve) for curve in loss], np.bool_)
+    smooth = np.array([falls_smoothly(curve, limits.few_rises) for curve in loss], np.bool_)
     worse = (levels > limits.above_chance) & ~smooth
     if series.most(worse, limits.agree):
         measure = Measure("loss_over_chance", series.average(levels[worse]), threshold=1.0)
@@ -133,13 +135,13 @@ def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measu
     return None
 
 
-def falls_smoothly(curve: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bool:
+def falls_smoothly(curve: Floats, few_rises: float) -> bool:
     """Whether a curve falls all the way, nearly without steps upwards, or stands still."""
     finite = curve[np.isfinite(curve)]
     if len(finite) < 2:
         return False
     steps = np.diff(finite)
-    return bool((steps > 1e-9).mean() <= 0.1 and finite[-1] <= finite[0])
+    return bool((steps > 1e-9).mean() <= few_rises and finite[-1] <= finite[0])
 
 
 def silenced(evidence: Evidence, limits: Thresholds) -> Mask:
@@ -215,15 +217,37 @@ def slow(evidence: Evidence, limits: Thresholds) -> Mask:
         return found  # such a curve says nothing about the rate
     rates, shares = reading.effort(evidence), reading.early_shares(evidence)
     updates = reading.measured(reading.weight_layers(evidence), "update")
+    useful = still_useful(evidence, limits)
     for k, curve in enumerate(loss):
         late = 1 - series.early_share(curve, None if rates is None else rates[k], 0.75)
         line = limits.slow_start <= shares[k] < limits.linear_share and late >= limits.linear_late
-        found[k] = line and series.rises(curve) <= 0.1 and levels[k] >= limits.linear_level
+        steady = line and series.rises(curve) <= limits.few_rises
+        far = levels[k] >= limits.stuck and falls_smoothly(curve, limits.few_rises)
+        far = far and late >= limits.linear_late
+        found[k] = (steady and useful[k] and levels[k] >= limits.linear_level) or far
         if updates.size and levels[k] >= limits.stuck:
             moved = updates[:, k, 1:]
             moved = moved[np.isfinite(moved)]
             found[k] |= bool(len(moved) and moved.max() < limits.update_low)
     return found
+
+
+def still_useful(evidence: Evidence, limits: Thresholds) -> Mask:
+    """Members (M,) whose validation loss falls to the end as well; all, where there is none.
+
+    A training loss that falls along a line while validation does not is rows learned by heart.
+    """
+    if not evidence.has("val_loss"):
+        return np.ones(evidence.members, np.bool_)
+    found = []
+    for curve in reading.trend(evidence, "val_loss"):
+        finite = series.smoothed(curve[np.isfinite(curve)])
+        if len(finite) < 5:
+            found.append(True)
+            continue
+        last = np.argmin(finite) >= (1 - limits.tail) * len(finite) - 1
+        found.append(bool(last and finite[-1] < finite[3 * len(finite) // 4]))
+    return np.array(found, np.bool_)
 
 
 def suspects_rate(evidence: Evidence, limits: Thresholds) -> bool:
@@ -248,7 +272,7 @@ def suspects_rate(evidence: Evidence, limits: Thresholds) -> bool:
     return series.most(worth & (line | (noisy & flat) | little) | back, 1e-9)
 
 
-def _late_fall(curve: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def _late_fall(curve: Floats) -> float:
     """Relative fall from the middle of a curve to its end; 0 for one without numbers."""
     if not np.isfinite(curve).any():
         return 0.0

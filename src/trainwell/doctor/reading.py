@@ -64,8 +64,8 @@ def curves(evidence: Evidence, name: str) -> Floats:
 def broken(evidence: Evidence) -> Mask:
     """Members (M,) whose loss was not finite at some point while they trained.
 
-    nan at the end of one member's curve is its end; nan while another series still counts, or at
-    a point that was written down although no member has a number there, is a loss of nan.
+    nan at the end of one member's curve is its end; nan while another series still counts is a loss
+    of nan. So is, where `diverged` does not say it, a point without a number of any member.
     """
     losses = [curves(evidence, n) for n in ("train_loss", "val_loss") if n in evidence.series]
     found = np.zeros(evidence.members, np.bool_)
@@ -74,7 +74,9 @@ def broken(evidence: Evidence) -> Mask:
     if not losses or not losses[0].size:
         return found
     every = np.stack([s for s in evidence.series.values() if s.shape == losses[0].shape])
-    living = (~np.isnan(every)).any(axis=0) | np.isnan(every).all(axis=(0, 1))
+    living = (~np.isnan(every)).any(axis=0)
+    if len(evidence.diverged) != evidence.members:  # nobody has said who diverged
+        living |= np.isnan(every).all(axis=(0, 1))
     for loss in losses:
         # A series that is not written down at every point (validation, now and then) proves less.
         sparse = bool(np.isnan(loss).mean() > 0.5) and not np.isnan(loss).all()

@@ -34,6 +34,7 @@ class Thresholds:
     slow_start: float = 0.2  # even less: it hardly fell at first, which is no matter of the rate
     linear_late: float = 0.08  # share of the fall in the last quarter: it has not settled
     linear_level: float = 0.12  # a straight line matters while loss is above this × chance
+    few_rises: float = 0.1  # share of rises of a loss that falls all the way
     suspect_share: float = 0.7  # below this share a race should settle whether the rate is low
     rises: float = 0.3  # share of rises after the first epochs; more looks like a high rate
     flat_tail: float = 0.3  # relative fall over the last half; less, with rises: high rate
