@@ -155,6 +155,7 @@ def annealed_at(evidence: Evidence, limits: Thresholds) -> int | None:
     if rates is None or not rates.size or not np.isfinite(rates).any():
         return None
     one = middle(rates, axis=0)
+    one = one[: int(np.flatnonzero(np.isfinite(one))[-1]) + 1]  # until the last member ended
     small = ~(one >= limits.decay_done * np.nanmax(one))
     if not small[-1]:
         return None
@@ -164,7 +165,9 @@ def annealed_at(evidence: Evidence, limits: Thresholds) -> int | None:
 def is_annealed_early(evidence: Evidence, limits: Thresholds) -> bool:
     """Whether the rate was annealed away early, while most members' loss was falling."""
     place = annealed_at(evidence, limits)
-    if place is None or place < 2 or place > limits.decay_early * len(evidence.points):
+    rates = effort(evidence)
+    count = 0 if rates is None else int(series.lengths(rates).max(initial=0))
+    if place is None or place < 2 or place > limits.decay_early * count:
         return False
     loss = curves(evidence, "train_loss")
     # Before the collapse, over the points in which the rate was still worth something.

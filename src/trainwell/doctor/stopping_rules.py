@@ -142,7 +142,7 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
     the last fifth of the training, in nearly every member; or a race arm ("longer") that wins.
     Why it matters: what is missing is only time.
     Evidence: the share lost, its interval over members above `still_falling`; for one member the
-    t of the slope instead.
+    t of the slope instead, and a note.
     When it is wrong: a rate too low falls just as steadily; it is looked into first.
     Remedies: twice the epochs.
     Slide: "Performance plot".
@@ -181,15 +181,15 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
     if np.isfinite(over.low):
         speaks = over.low >= limits.still_falling
     else:  # one member
-        t = series.slope(series.part(loss[0], 1 - limits.tail))[1]
+        t = series.slope(series.part(loss[0], 1 - 2 * limits.tail))[1]
         speaks = over.value >= 1.5 * limits.still_falling and t < -2 * limits.slope_t
     if not speaks:
         return None
     return Finding(
         "R10",
         "stopped-too-early",
-        "warning",
-        0.8 if np.isfinite(over.low) else 0.6,
+        "warning" if np.isfinite(over.low) else "note",
+        0.8 if np.isfinite(over.low) else 0.5,
         f"In the last fifth of the training the {'validation' if name[0] == 'v' else 'training'} "
         f"loss still fell by {reading.percent(over.value)}: it was stopped on its way.",
         (
