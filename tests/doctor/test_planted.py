@@ -64,6 +64,14 @@ def test_a_planted_fault_is_named_first(code: str, changes: dict[str, str]) -> N
     assert not [f for f in found[1:] if f.level == "fault"]
 
 
+def test_what_shows_early_is_said_early() -> None:
+    """A tenth of the epochs is enough for weights of zero, a quarter for a rate far too low."""
+    zero = evidence_of(known("digits"), {"init": "Zero()", "epochs": "3"})
+    assert diagnose(zero.until(2), ended=False).findings[0].code == "I01"
+    slow = evidence_of(known("digits"), {"lr": "0.00001", "epochs": "12"})
+    assert diagnose(slow.until(6), ended=False).findings[0].code == "R03"
+
+
 @pytest.mark.parametrize(("name", "changes"), TWINS, ids=lambda v: v if type(v) is str else None)
 def test_healthy_trainings_are_left_alone(name: str, changes: dict[str, str]) -> None:
     evidence = evidence_of(known(name), changes)
@@ -71,6 +79,7 @@ def test_healthy_trainings_are_left_alone(name: str, changes: dict[str, str]) ->
     alone = {n: s[:1] for n, s in evidence.series.items()}
     one = dataclasses.replace(evidence, series=alone, layers=(), best=(), diverged=(False,))
     assert diagnose(one).healthy
+    assert all(diagnose(evidence.until(point), ended=False).healthy for point in (2, 6, 12))
     assert name == "wine" or not suspects_rate(evidence, THRESHOLDS)
 
 

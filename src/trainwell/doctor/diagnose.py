@@ -175,6 +175,10 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# What every training looks like on its way.
+AT_THE_END = ("R09", "R10", "R11", "F02", "F07", "F10")
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found, worst first and causes before symptoms, and what could not be looked for."""
@@ -214,8 +218,11 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS) -> Diagnosis:
+def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = True) -> Diagnosis:
     """All findings about a training and the checks made before it.
+
+    ended: False for one that goes on, for instance `evidence.until(3)`: what only the end can show
+    (`AT_THE_END`) is then not said, and a rate is called too low only where nothing was learned.
 
     A rule whose needs are missing is not asked, and named in `not_decidable`. A check and a rule
     of one code give one finding, the heavier one.
@@ -234,11 +241,19 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS) -> Diagnosis:
             unknown.append(Undecidable(rule.code, rule.name, missing, words))
             continue
         finding = rule.rule(evidence, limits)
-        if finding is not None:
+        if finding is not None and (ended or _is_early(finding, limits)):
             found.append(finding)
     known = {f.code for f in found}
     left = tuple(u for u in unknown if u.code not in known)
     return Diagnosis(tuple(in_order(explained(heaviest(found)))), left)
+
+
+def _is_early(finding: Finding, limits: Thresholds) -> bool:
+    """Whether a finding holds for a training that goes on."""
+    if finding.code == "R03":
+        levels = [m.value for m in finding.evidence if m.name == "loss_over_chance"]
+        return bool(levels) and levels[0] >= limits.stuck
+    return finding.code not in AT_THE_END
 
 
 def heaviest(findings: Iterable[Finding]) -> list[Finding]:
@@ -338,6 +353,7 @@ def _bound(threshold: float | None) -> str:
 
 
 __all__ = [
+    "AT_THE_END",
     "EXPLAINS",
     "RULES",
     "THRESHOLDS",
