@@ -235,7 +235,7 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
     found = [f for f in (check.as_finding() for check in evidence.checks) if f is not None]
     unknown = []
     for rule in RULES:
-        missing = tuple(need for need in rule.needs if not _has(evidence, need))
+        missing = tuple(need for need in rule.needs if not reading.has(evidence, need))
         if missing:
             words = f"{rule.name} needs {' and '.join(m.replace('|', ' or ') for m in missing)}."
             unknown.append(Undecidable(rule.code, rule.name, missing, words))
@@ -317,31 +317,6 @@ def _weight(finding: Finding) -> tuple[int, float]:
 def _place(code: str) -> tuple[int, str]:
     # Initial weights and labels come before whatever a training shows.
     return (ORDER.index(code) if code in ORDER else len(ORDER), code)
-
-
-def _has(evidence: Evidence, need: str) -> bool:
-    """Whether the evidence holds what a rule needs; "a|b": one of them."""
-    return any(_has_one(evidence, one) for one in need.split("|"))
-
-
-def _has_one(evidence: Evidence, need: str) -> bool:
-    if need == "classes":
-        return bool(
-            evidence.classes
-            or evidence.class_counts
-            or evidence.class_names
-            or evidence.confusion is not None
-        )
-    if need == "diverged":
-        return bool(reading.broken(evidence).any())
-    if need.startswith("race:"):
-        return need[5:] in {arm.name for arm in evidence.race}
-    if need.startswith("setup."):
-        return getattr(evidence.setup, need[6:]) is not None
-    if need in ("confusion", "race", "reference", "ladder"):
-        held = getattr(evidence, need)
-        return held is not None and len(held) > 0
-    return evidence.has(need)
 
 
 def _number(value: float) -> str:

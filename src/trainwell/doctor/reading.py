@@ -282,6 +282,31 @@ def final_accuracy(evidence: Evidence, name: str, limits: Thresholds) -> Interva
     return Interval(over.value, min(over.low, by_rows.low), max(over.high, by_rows.high))
 
 
+def has(evidence: Evidence, need: str) -> bool:
+    """Whether the evidence holds what a rule needs; "a|b": one of them."""
+    return any(_holds(evidence, one) for one in need.split("|"))
+
+
+def _holds(evidence: Evidence, need: str) -> bool:
+    if need == "classes":
+        return bool(
+            evidence.classes
+            or evidence.class_counts
+            or evidence.class_names
+            or evidence.confusion is not None
+        )
+    if need == "diverged":
+        return bool(broken(evidence).any())
+    if need.startswith("race:"):
+        return need[5:] in {arm.name for arm in evidence.race}
+    if need.startswith("setup."):
+        return getattr(evidence.setup, need[6:]) is not None
+    if need in ("confusion", "race", "reference", "ladder"):
+        held = getattr(evidence, need)
+        return held is not None and len(held) > 0
+    return evidence.has(need)
+
+
 def percent(share: float) -> str:
     """A share in words.
 
