@@ -1,0 +1,156 @@
+"""Labels that are wrong, and labels that do not belong to their inputs.
+
+Shapes: n rows of the sample, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.data.dataset import IntArray
+from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.sample import Sample, counted, unsaid
+from trainwell.doctor.simple_models import balanced, linear_fit, parts_of, vote
+from trainwell.seeding import numpy_stream
+from trainwell.stats import Interval, wilson
+
+Bools = npt.NDArray[np.bool_]
+WRONG = 0.03  # share of wrong labels, by the lower end of the interval
+SKILL = 0.4  # accuracy above that of guessing below which simple models cannot judge labels
+PERMUTATIONS, CHANCE = 39, 0.05
+PER_CLASS = 30  # rows per class that the permutation test needs
+
+
+def wrong_labels(sample: Sample) -> Check:
+    """Labels that contradict what the rest of the data says with confidence.
+
+    What it sees: rows far inside one class, by two simple models, that carry another label.
+    Why it matters: a network learns wrong labels by heart and gives them back; they cap its score.
+    Evidence: out-of-sample probabilities of linear discriminants and nearest neighbours. Rows on
+    whose class both agree are ranked by their confidence; the upper half is taken as known (a weak
+    model's errors lie in the lower half). Their share of other labels estimates the rate (anchor
+    points: Liu and Tao 2016; the diagonal of the confident joint: Northcutt et al. 2021).
+    Warning when its Wilson interval lies above 3 %, and the share in the upper quarter is not less
+    than half of it: wrong labels do not thin out with confidence, honest errors do.
+    When it is wrong: not decided where simple models are little better than guessing.
+    Remedies: correct the listed rows; label smoothing; stop early.
+    Slide: "Regularization".
+    """
+    code, name, slide = "D07", "probably-wrong-labels", "Regularization"
+    if not sample.enough or len(sample.rows) < 60:
+        return unsaid(code, name, "there are too few rows for simple models", slide)
+    y = sample.labels
+    guess = float(np.bincount(y).max() / len(y))
+    skill = (sample.better.accuracy - guess) / max(1e-9, 1 - guess)
+    if skill < SKILL:
+        return unsaid(
+            code, name,
+            f"simple models get {sample.better.accuracy:.1%} right where the largest class has "
+            f"{guess:.1%}, too little to call a label wrong", slide,
+        )  # fmt: skip
+    share, suspects, known = label_noise(y, sample.linear.chances, sample.neighbours.chances)
+    rows = sample.rows[suspects]
+    told = sample.neighbours.classes[suspects]
+    shown = "; ".join(
+        f'{sample.data.names[r]}: "{sample.data.classes[sample.data.labels[r]]}", more like '
+        f'"{sample.data.classes[c]}"'
+        for r, c in zip(rows[:5].tolist(), told[:5].tolist(), strict=True)
+    )
+    words = (
+        f"Of {known:,} rows whose class two simple models know with confidence, {share.value:.1%} "
+        f"({share.low:.1%} to {share.high:.1%}) carry another label"
+    )
+    level: Level = "warning" if share.low > WRONG else "pass"
+    if level == "warning":
+        words += (
+            f", so about {share.value:.0%} of all labels may be wrong. Looked at {len(y):,} "
+            f"of {len(sample.split.development):,} rows"
+        )
+    if shown and len(rows):
+        words += f". First suspects: {shown}"
+    mend = (
+        Remedy("look at the rows that are named, and correct their labels"),
+        Remedy("smooth the labels",
+               (("regularize", "(L2(0.0001), Dropout(0.2), LabelSmoothing())"),)),
+        Remedy("stop early", (("patience", "5"),)),
+    )  # fmt: skip
+    found = mend if level == "warning" else ()
+    return Check(code, name, level, share.value, WRONG, words + ".", found, slide)
+
+
+def label_noise(
+    y: IntArray, first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]
+) -> tuple[Interval, IntArray, int]:
+    """Rate of wrong labels with its interval, places of suspects (surest first), rows it rests on.
+
+    first, second: out-of-sample probabilities (n, C) of two models.
+    """
+    classes = second.argmax(axis=1)
+    agreed = np.flatnonzero(first.argmax(axis=1) == classes)
+    if len(agreed) < 20:
+        return Interval(0.0, 0.0, 1.0), agreed[:0], len(agreed)
+    sure = np.sqrt(first.max(axis=1) * second.max(axis=1))[agreed]
+    order = agreed[np.argsort(-sure, kind="stable")]
+    other = classes[order] != y[order]
+    half, quarter = len(order) // 2, len(order) // 4
+    share = wilson(int(other[:half].sum()), half)
+    if other[:quarter].mean() < 0.5 * share.value:  # errors that thin out are the models' own
+        share = Interval(share.value, min(share.low, WRONG), share.high)
+    return share, order[:half][other[:half]], half
+
+
+def misaligned_labels(sample: Sample) -> Check:
+    """Labels that belong to other rows than they stand at.
+
+    What it sees: simple models that predict the labels no better than shuffled ones.
+    Why it matters: nothing can be learned; usually inputs and labels were sorted or joined apart.
+    Evidence: balanced accuracy of nearest neighbours, or of linear discriminants on held-out rows
+    where that is higher, against 39 random permutations of the labels; warning when p > 0.05 and
+    there are at least 30 rows per class.
+    When it is wrong: tasks that only a network can solve.
+    Remedies: join inputs and labels by a key; shuffle both alike.
+    Slide: "Shuffle".
+    """
+    code, name = "D10", "misaligned-labels"
+    if not sample.enough:
+        return unsaid(code, name, "there are too few rows for simple models", "Shuffle")
+    stream = numpy_stream(sample.seed_for("permutations"))
+    y = sample.labels
+    real = _best_score(sample, y)
+    drawn = [_best_score(sample, stream.permutation(y)) for _ in range(PERMUTATIONS)]
+    p = (1 + sum(d >= real for d in drawn)) / (1 + len(drawn))
+    words = (
+        f"Simple models reach a balanced accuracy of {real:.1%}; with shuffled labels "
+        f"{np.mean(drawn):.1%} on average, {max(drawn):.1%} at most (p = {p:.3f}, "
+        f"{counted(len(y), 'row')})."
+    )
+    level: Level = "pass"
+    if p > CHANCE:
+        enough = len(y) >= PER_CLASS * len(np.unique(y))
+        level = "warning" if enough else "note"
+        words += (
+            " The labels seem not to belong to these inputs."
+            if enough
+            else " That is no better than chance, with too few rows to be sure."
+        )
+    mend = (
+        Remedy("join inputs and labels by a key instead of by position"),
+        Remedy("where rows are shuffled before reading, shuffle inputs and labels alike"),
+    )
+    return Check(code, name, level, p, CHANCE, words, mend if level != "pass" else (), "Shuffle")
+
+
+def _best_score(sample: Sample, y: IntArray) -> float:
+    """Balanced accuracy of the better of two simple models for these labels (n,)."""
+    near = vote(y, sample.places, sample.classes).argmax(axis=1)
+    held = parts_of(y, 0) == 0
+    x = sample.view
+    if len(y) > 2500:  # enough to tell from chance
+        keep = slice(0, None, len(y) // 2500 + 1)
+        held, x, y_linear = held[keep], x[keep], y[keep]
+    else:
+        y_linear = y
+    weights, bias = linear_fit(x[~held], y_linear[~held], sample.classes)
+    guess = (x[held] @ weights + bias).argmax(axis=1)
+    return max(balanced(y, near, sample.classes), balanced(y_linear[held], guess, sample.classes))
