@@ -47,7 +47,9 @@ def class_imbalance(sample: Sample) -> Check:
     rare, common = int(np.where(counts > 0, counts, counts.max() + 1).argmin()), counts.argmax()
     names = sample.data.classes
     words = (
-        f'The largest class, "{names[common]}", has {counts[common]:,} rows, the smallest, '
+        f"All {len(present)} classes have {present[0]:,} rows."
+        if ratio == 1
+        else f'The largest class, "{names[common]}", has {counts[common]:,} rows, the smallest, '
         f'"{names[rare]}", {counts[rare]:,}: {ratio:.1f} to 1. The {len(present)} classes are as '
         f"even as {effective:.1f} equal ones ({even:.2f})."
     )
@@ -163,7 +165,7 @@ def entropy_ratio(y: IntArray, batch: int, seed: int) -> float:
         return 1.0
     mixed = numpy_stream(seed).permutation(y)
     here, there = (_entropy(some[:whole].reshape(-1, batch)) for some in (y, mixed))
-    return here / there if there > 0 else 1.0
+    return max(0.0, here / there) if there > 0 else 1.0
 
 
 def _entropy(batches: IntArray) -> float:
@@ -172,7 +174,7 @@ def _entropy(batches: IntArray) -> float:
     counts = np.bincount(flat.ravel(), minlength=classes * len(batches)).reshape(-1, classes)
     shares = counts / batches.shape[1]
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    return float(-(shares * logs).sum(axis=1).mean())
+    return abs(float((shares * logs).sum(axis=1).mean()))
 
 
 def label_coding(sample: Sample) -> Check:
@@ -181,8 +183,8 @@ def label_coding(sample: Sample) -> Check:
     What it sees: names and counts of the classes.
     Why it matters: a class without rows is a unit that only learns to be silent; two spellings
     split one class in two that no network can tell apart.
-    Evidence: names that are equal but for case, spaces and marks between words, and classes that
-    only the test part holds: warning. No row at all or a single row: note.
+    Evidence: names that are equal but for case, spaces and marks between words, and classes
+    without a row outside the test part: warning. A single row: note.
     When it is wrong: "a" and "A" as characters to read are two classes.
     Remedies: one spelling per class; more rows.
     Slide: "Class imbalance".
@@ -194,22 +196,20 @@ def label_coding(sample: Sample) -> Check:
     letters = all(len(word.strip()) == 1 for word in data.classes)
     twice = [] if letters else [names for names in spelled.values() if len(names) > 1]
     counts = np.bincount(data.labels[sample.split.development], minlength=sample.classes)
-    none = [data.classes[c] for c in np.flatnonzero((counts == 0) & (data.counts == 0))]
-    unseen = [data.classes[c] for c in np.flatnonzero((counts == 0) & (data.counts > 0))]
+    unseen = [data.classes[c] for c in np.flatnonzero(counts == 0)]
     single = [data.classes[c] for c in np.flatnonzero(counts == 1)]
     parts = [
         *(f"spelled in {len(names)} ways: {listed(names)}" for names in twice[:5]),
-        *([f"only in the test part, hence never learned: {listed(unseen)}"] if unseen else []),
-        *([f"without any row: {listed(none)}"] if none else []),
+        *([f"without a row to train on, hence never learned: {listed(unseen)}"] if unseen else []),
         *([f"with one row only: {listed(single)}"] if single else []),
     ]
-    level: Level = "warning" if twice or unseen else "note" if none or single else "pass"
+    level: Level = "warning" if twice or unseen else "note" if single else "pass"
     words = (
         f"Classes {'; '.join(parts)}."
         if parts
         else f"{sample.classes} classes, all with rows and with names of their own."
     )
-    value = float(len(twice) + len(unseen) + len(none) + len(single))
+    value = float(len(twice) + len(unseen) + len(single))
     mend = (
         *((Remedy("write one spelling for each class"),) if twice else ()),
         *((Remedy("give training rows of every class, or leave it out"),) if parts else ()),

@@ -199,12 +199,12 @@ def _one_unit(sample: Sample, effect: Effect, preprocess: Sequence[Preprocess] |
 
         technique, schema = mel[0], sample.data.schema
         assert isinstance(technique, LogMel) and schema.kind == "audio"
-        clips = torch.from_numpy(sample.data.inputs[sample.rows[:200]]).float() / 32768
+        clips = torch.from_numpy(sample.data.inputs[sample.some(200)]).float() / 32768
         with torch.inference_mode():
             sound = technique.layer(schema.rate)(clips)
         mean, std, what = float(sound.mean()), float(sound.std()), "spectrograms in decibels"
     value = max(0.0 if effect == "centred" else abs(mean), std)
-    words = f"{what[0].upper()}{what[1:]} with mean {mean:.3g} and deviation {std:.3g}"
+    words = f"{what} with mean {mean:.3g} and deviation {std:.3g}"
     if effect == "scaled":
         words = f"Inputs are scaled by the pre-processing; before it: {words}."
         return Check("D01", "unscaled-inputs", "pass", value, LARGE, words, slide=SLIDE)
@@ -216,14 +216,14 @@ def _one_unit(sample: Sample, effect: Effect, preprocess: Sequence[Preprocess] |
     mended = '(LogMel(), Standardize(per="channel"))' if mel else '(Standardize(per="channel"),)'
     mend = (Remedy("zero mean and unit deviation per channel", (("preprocess", mended),)),)
     return Check(
-        "D01", "unscaled-inputs", level, value, LARGE, f"{words} reach the network as they are.",
+        "D01", "unscaled-inputs", level, value, LARGE, f"{words[0].upper()}{words[1:]} reach the network as they are.",
         mend if level != "pass" else (), SLIDE,
     )  # fmt: skip
 
 
 def raw_scale(sample: Sample) -> tuple[float, float, float]:
     """Largest size, mean and deviation of pictures in [0, 1] or waves in [-1, 1]."""
-    rows = sample.rows[: affordable(sample.data, 2000) // 4 + 1]
+    rows = sample.some(affordable(sample.data, 2000) // 4 + 1)
     values = sample.data.inputs[rows].astype(np.float32)
     values /= 255 if sample.data.kind == "images" else 32768
     return float(np.abs(values).max()), float(values.mean()), float(values.std())
@@ -281,7 +281,7 @@ def constant_columns(sample: Sample, facts: Sequence[ColumnFacts]) -> Check:
     """
     name = "constant-columns"
     if sample.data.kind != "table":
-        rows = sample.rows[: affordable(sample.data, 4000)]
+        rows = sample.some(affordable(sample.data, 4000))
         values = sample.data.inputs[rows].reshape(len(rows), -1)
         count = int((values.min(axis=0) == values.max(axis=0)).sum()) if len(rows) else 0
         what = "pixels" if sample.data.kind == "images" else "samples"

@@ -51,11 +51,12 @@ def wrong_labels(sample: Sample) -> Check:
         )  # fmt: skip
     share, suspects, known = label_noise(y, sample.linear.chances, sample.neighbours.chances)
     rows = sample.rows[suspects]
+    most = 5 if share.low > WRONG else 2
     told = sample.neighbours.classes[suspects]
     shown = "; ".join(
         f'{sample.data.names[r]}: "{sample.data.classes[sample.data.labels[r]]}", more like '
         f'"{sample.data.classes[c]}"'
-        for r, c in zip(rows[:5].tolist(), told[:5].tolist(), strict=True)
+        for r, c in zip(rows[:most].tolist(), told[:most].tolist(), strict=True)
     )
     words = (
         f"Of {known:,} rows whose class two simple models know with confidence, {share.value:.1%} "

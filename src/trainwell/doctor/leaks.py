@@ -24,6 +24,7 @@ TELLS = 0.75  # area under the curve of telling two parts apart
 PART_ROWS = 2000
 LEAST = 30
 ALONE, AHEAD = 0.98, 3.0  # of one column: share of the score of all, and times the next
+RARER = 10.0  # times as rare are its errors as those of the next, where it is hardly ever wrong
 UNIQUE = 0.95
 BINS = 32
 MOST_INPUTS = 1024
@@ -183,7 +184,8 @@ def leaking_column(sample: Sample) -> Check:
     will not be there for new data.
     Evidence: balanced accuracy of 32 bins of each column, out of sample, above chance (0 guessing,
     1 perfect). Warning where one column reaches 98 % of what all columns reach together and 3
-    times the next; or is never wrong with exactly one value for each class.
+    times the next, or is hardly ever wrong while the next errs ten times as often; or is never
+    wrong with exactly one value for each class.
     When it is wrong: a column may truly decide, as a fever decides "ill".
     Remedies: ask when the column is written; drop it.
     Slide: "Data augmentation" (similar to the test data).
@@ -210,7 +212,10 @@ def leaking_column(sample: Sample) -> Check:
     value = float(alone[best])
     values = np.unique(inputs[best][np.isfinite(inputs[best])])
     copies = value > 0.999 and len(values) == len(np.unique(labels))
-    leaks = copies or (value >= max(0.3, ALONE * whole) and value > AHEAD * rival)
+    ahead = value > AHEAD * rival or (
+        value >= ALONE and 1 - rival > RARER * (1 - value + 2 / len(labels))
+    )
+    leaks = copies or (value >= max(0.3, ALONE * whole) and ahead)
     what = f'"{names[best]}"' if data.kind == "table" else names[best]
     words = (
         f"{what} alone predicts the class {value:.2f} of the way from guessing to perfect, the "

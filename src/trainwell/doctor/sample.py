@@ -71,6 +71,10 @@ class Sample:
         _, first = np.unique(self.data.keys[some], return_index=True)
         return some[np.sort(first)]
 
+    def some(self, most: int) -> IntArray:
+        """At most so many of the rows, spread evenly over them."""
+        return self.rows[:: -(-len(self.rows) // max(1, most)) or 1]
+
     @cached_property
     def labels(self) -> IntArray:
         """Their classes (n,)."""

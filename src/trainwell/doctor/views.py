@@ -19,14 +19,15 @@ from trainwell.seeding import numpy_stream
 WIDTH = 256
 MOST_WORDS = 32  # levels of a category that get a number of their own
 CELLS = 60_000_000  # raw numbers read for one look, at most
-CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer
+CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
+TABLE_CELLS = 10_000_000  # and for tables, whose columns are put in order
 STEP = 2048
 Floats32 = npt.NDArray[np.float32]
 
 
 def affordable(data: Dataset, rows: int) -> int:
     """How many of so many rows can be looked at in about a second."""
-    cells = CLIP_CELLS if data.kind == "audio" else CELLS
+    cells = {"audio": CLIP_CELLS, "table": TABLE_CELLS, "images": CELLS}[data.kind]
     return max(min(rows, 200), min(rows, cells // math.prod(data.schema.shape)))
 
 
@@ -42,7 +43,7 @@ def view(data: Dataset, rows: IntArray) -> Floats32:
         if found.shape[1] > WIDTH:
             stream = numpy_stream(0, "view", found.shape[1])
             mix = stream.normal(size=(found.shape[1], WIDTH)).astype(np.float32)
-            found = found @ mix / np.float32(math.sqrt(WIDTH))
+            found = (found @ mix / math.sqrt(WIDTH)).astype(np.float32)
         centred: Floats32 = found - found.mean(axis=0, keepdims=True)
         return centred
     maps = np.concatenate([_small(data, rows[i : i + STEP]) for i in range(0, len(rows), STEP)])
