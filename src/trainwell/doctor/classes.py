@@ -229,14 +229,17 @@ def validation_too_small(sample: Sample, accuracy: float | None) -> Check:
     Slide: "Performance plot".
     """
     folds = sample.split.folds
-    rows = np.unique(np.concatenate([f.validation for f in folds])) if folds else np.zeros(0)
-    if not len(rows):
+    held = np.zeros(len(sample.data), np.bool_)
+    for fold in folds:
+        held[fold.validation] = True
+    count = int(held.sum())
+    if not count:
         return unsaid("D15", "validation-too-small", "there is no validation part")
     p = 0.8 if accuracy is None else accuracy
-    interval = wilson(p * len(rows), len(rows))
+    interval = wilson(p * count, count)
     half = (interval.high - interval.low) / 2
     words = (
-        f"{counted(len(rows), 'validation row')} in {counted(len(folds), 'fold')} measure an "
+        f"{counted(count, 'validation row')} in {counted(len(folds), 'fold')} measure an "
         f"accuracy of {p:.0%} within ±{100 * half:.1f} points"
     )
     small = half > HALF_WIDTH

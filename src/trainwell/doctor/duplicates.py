@@ -10,7 +10,6 @@ import math
 import numpy as np
 
 from trainwell.data.dataset import IntArray
-from trainwell.data.facts import repeats
 from trainwell.data.split import sample_rows
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, sealed_rows, unsaid
@@ -22,6 +21,7 @@ TWINS = 0.01  # share of held-out rows with an exact twin in the training part
 NEAR = 0.02  # the same for near twins, by the lower end of the interval
 CONFLICTS = 0.005  # share of rows whose equal rows have another label
 QUERIES, BASE = 1500, 30_000  # rows compared for near twins
+THIN = 4.0  # dimensions below which rows lie on lines and grids, so that a note is all there is
 NEIGHBOUR = 6  # the neighbour whose distance says what is usual
 CHANCE = 0.005  # share of near twins that chance may give
 SHOWN = 5
@@ -82,7 +82,7 @@ def duplicates(sample: Sample) -> Check:
 
 
 def _repeat_words(keys: IntArray) -> str:
-    count = repeats(keys)
+    count = len(keys) - int((np.bincount(keys) > 0).sum()) if len(keys) else 0
     return f"{counted(count, 'row')} {'repeats' if count == 1 else 'repeat'} an earlier one"
 
 
@@ -96,7 +96,8 @@ def near_duplicates(sample: Sample) -> Check:
     independent rows on a surface of m dimensions (d₁/d₆)ᵐ is the smallest of five uniform numbers;
     m comes from the median of (d₃/d₆)ᵐ = 1/2, which single copies do not change (Facco et al.
     2017). The limit is set so that chance gives 0.5 %, at most 0.25; warning when the lower end
-    of the interval of the share is above 2 %, note above 0.5 %. Exact twins are left out.
+    of the interval of the share is above 2 % and m above 4, note above 0.5 %. Exact twins are left
+    out.
     When it is wrong: rounded numbers lie on a grid; of large training parts only some are compared.
     Remedies: keep copies in one part (groups); make copies after dividing.
     Slide: "Data augmentation".
@@ -136,7 +137,7 @@ def near_duplicates(sample: Sample) -> Check:
     )
     level: Level = "pass"
     if share.low > CHANCE:
-        level = "warning" if share.low > NEAR else "note"
+        level = "warning" if share.low > NEAR and size > THIN else "note"
         known = np.flatnonzero(near[: len(held)])
         if len(known):
             same = data.labels[held[known]] == data.labels[kept[places[known, 0]]]

@@ -20,7 +20,8 @@ WIDTH = 256
 MOST_WORDS = 32  # levels of a category that get a number of their own
 CELLS = 60_000_000  # raw numbers read for one look, at most
 CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
-TABLE_CELLS = 10_000_000  # and for tables, whose columns are put in order
+TABLE_CELLS = 6_000_000  # and for tables, whose columns are put in order
+SCALED_ROWS = 1000  # from which the scales of a table come
 STEP = 2048
 Floats32 = npt.NDArray[np.float32]
 
@@ -38,14 +39,13 @@ def view(data: Dataset, rows: IntArray) -> Floats32:
     spectrograms keep the relative sizes of their places.
     """
     if isinstance(data.schema, TableSchema):
-        found = _table(data.inputs[rows], data.schema)
+        found: Any = _table(data.inputs[rows], data.schema)
         release(data.inputs)
         if found.shape[1] > WIDTH:
             stream = numpy_stream(0, "view", found.shape[1])
             mix = stream.normal(size=(found.shape[1], WIDTH)).astype(np.float32)
-            found = (found @ mix / math.sqrt(WIDTH)).astype(np.float32)
-        centred: Floats32 = found - found.mean(axis=0, keepdims=True)
-        return centred
+            found = found @ np.asarray(mix / math.sqrt(WIDTH), np.float32)
+        return np.asarray(found - found.mean(axis=0, keepdims=True), np.float32)
     maps = np.concatenate([_small(data, rows[i : i + STEP]) for i in range(0, len(rows), STEP)])
     maps -= maps.mean(axis=0, keepdims=True)
     scaled: Floats32 = maps / np.float32(maps.std() or 1.0)
@@ -64,31 +64,39 @@ def wave_view(data: Dataset, rows: IntArray) -> Floats32:
 
 def _table(inputs: npt.NDArray[Any], schema: TableSchema) -> Floats32:
     """Scaled numbers (smoothly limited), marks of missing values, and words as 0 or 1."""
-    made: list[npt.NDArray[Any]] = []
-    for j, feature in enumerate(schema.features):
-        column = inputs[:, j].astype(np.float64)
-        missing = ~np.isfinite(column)
-        if missing.any():
-            made.append(missing.astype(np.float32) * 2)
-        known = column[~missing]
-        if not len(known):
-            continue
-        if feature.levels:
-            codes, counts = np.unique(known, return_counts=True)
-            frequent = codes[np.argsort(-counts, kind="stable")[:MOST_WORDS]]
-            made += [(column == code).astype(np.float32) for code in frequent]
-            continue
-        low, middle, high = np.quantile(known, (0.25, 0.5, 0.75))
-        spread = (high - low) / 1.349
-        if spread <= 1e-12 * (1 + abs(middle)):
-            middle, spread = known.mean(), known.std()
-        if spread <= 1e-12 * (1 + abs(middle)):
-            continue
-        z = np.where(missing, 0.0, (column - middle) / spread)
-        made.append((z / np.sqrt(1 + (z / 4) ** 2)).astype(np.float32))
-    if not made:
-        return np.zeros((len(inputs), 1), np.float32)
-    return np.stack(made, axis=1).astype(np.float32)
+    words = np.array([bool(f.levels) for f in schema.features])
+    made: list[npt.NDArray[Any]] = [_scaled(inputs[:, ~words])] if not words.all() else []
+    missing = ~np.isfinite(inputs)
+    marked = np.flatnonzero(missing.any(axis=0))
+    made.append(2 * missing[:, marked])
+    for j in np.flatnonzero(words):
+        codes, counts = np.unique(inputs[~missing[:, j], j], return_counts=True)
+        frequent = codes[np.argsort(-counts, kind="stable")[:MOST_WORDS]]
+        made.append(inputs[:, j][:, None] == frequent)
+    found = np.concatenate([m.astype(np.float32) for m in made], axis=1)
+    return found if found.shape[1] else np.zeros((len(inputs), 1), np.float32)
+
+
+def _scaled(numbers: npt.NDArray[Any]) -> Floats32:
+    """Columns of numbers (n, D) in quartile ranges from the median, far ones brought near.
+
+    Medians and ranges come from at most `SCALED_ROWS` rows; missing values become 0.
+    """
+    some = numbers[:: -(-len(numbers) // SCALED_ROWS)].astype(np.float64)
+    some[~np.isfinite(some)] = np.nan
+    some = some[:, ~np.isnan(some).all(axis=0)]
+    known = numbers[:: -(-len(numbers) // SCALED_ROWS)]
+    numbers = numbers[:, np.isfinite(known).any(axis=0)]
+    has_gaps = bool(np.isnan(some).any())
+    quantile = np.nanquantile if has_gaps else np.quantile
+    low, middle, high = quantile(some, (0.25, 0.5, 0.75), axis=0)
+    spread, tiny = (high - low) / 1.349, 1e-12 * (1 + np.abs(middle))
+    flat = spread <= tiny
+    middle[flat], spread[flat] = np.nanmean(some[:, flat], 0), np.nanstd(some[:, flat], 0)
+    varied = spread > tiny
+    z = ((numbers[:, varied] - middle[varied]) / spread[varied]).astype(np.float32)
+    z[~np.isfinite(z)] = 0
+    return np.asarray(z / np.sqrt(1 + np.square(z / 4)), np.float32)
 
 
 def _small(data: Dataset, rows: IntArray) -> Floats32:
