@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import Split
-from trainwell.doctor import classes, columns, duplicates, labels, leaks
+from trainwell.doctor import classes, columns, drift, duplicates, labels, leaks, scale
 from trainwell.doctor.finding import Check
 from trainwell.doctor.sample import Sample, unsaid
 from trainwell.doctor.simple_models import reference_scores
@@ -46,9 +46,9 @@ def data_checks(
     ]
     found = quick + [_in_time(sample, *one) for one in slow]
     found += [
-        columns.unscaled_inputs(sample, facts, preprocess),
-        columns.shrunk_twice(sample, facts, preprocess),
-        _in_time(sample, "D12", "drift-between-parts", lambda: leaks.drift(sample)),
+        scale.unscaled_inputs(sample, facts, preprocess),
+        scale.shrunk_twice(sample, facts, preprocess),
+        _in_time(sample, "D12", "drift-between-parts", lambda: drift.drift(sample)),
         classes.sorted_order(sample, shuffle),
         _in_time(sample, "D13", "leaking-column", lambda: leaks.leaking_column(sample)),
         leaks.identifier_column(sample),

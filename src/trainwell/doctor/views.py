@@ -47,9 +47,8 @@ def view(data: Dataset, rows: IntArray) -> Floats32:
             found = found @ np.asarray(mix / math.sqrt(WIDTH), np.float32)
         return np.asarray(found - found.mean(axis=0, keepdims=True), np.float32)
     maps = np.concatenate([_small(data, rows[i : i + STEP]) for i in range(0, len(rows), STEP)])
-    maps -= maps.mean(axis=0, keepdims=True)
-    scaled: Floats32 = maps / np.float32(maps.std() or 1.0)
-    return scaled
+    maps = np.asarray(maps - maps.mean(axis=0, keepdims=True), np.float32)
+    return np.asarray(maps / (float(maps.std()) or 1.0), np.float32)
 
 
 def wave_view(data: Dataset, rows: IntArray) -> Floats32:
