@@ -5,6 +5,8 @@ Shapes: n rows of the sample, C classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,10 +17,12 @@ from trainwell.doctor.simple_models import balanced, linear_fit, parts_of, vote
 from trainwell.seeding import numpy_stream
 from trainwell.stats import Interval, wilson
 
-Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 WRONG = 0.03  # share of wrong labels, by the lower end of the interval
 SKILL = 0.4  # accuracy above that of guessing below which simple models cannot judge labels
+BEYOND = 1.1  # times the share that overlap explains
 PERMUTATIONS, CHANCE = 39, 0.05
+CLEAR = 4.0  # deviations of shuffled scores from which a score is beyond chance
 PER_CLASS = 30  # rows per class that the permutation test needs
 
 
@@ -31,8 +35,9 @@ def wrong_labels(sample: Sample) -> Check:
     whose class both agree are ranked by their confidence; the upper half is taken as known (a weak
     model's errors lie in the lower half). Their share of other labels estimates the rate (anchor
     points: Liu and Tao 2016; the diagonal of the confident joint: Northcutt et al. 2021).
-    Warning when its Wilson interval lies above 3 %, and the share in the upper quarter is not less
-    than half of it: wrong labels do not thin out with confidence, honest errors do.
+    Warning when its Wilson interval lies above 3 %, above what the linear discriminants themselves
+    expect where classes overlap (1 minus their confidence), and the share in the upper quarter is
+    not less than half of it: honest errors thin out with confidence, wrong labels do not.
     When it is wrong: not decided where simple models are little better than guessing.
     Remedies: correct the listed rows; label smoothing; stop early.
     Slide: "Regularization".
@@ -49,9 +54,10 @@ def wrong_labels(sample: Sample) -> Check:
             f"simple models get {sample.better.accuracy:.1%} right where the largest class has "
             f"{guess:.1%}, too little to call a label wrong", slide,
         )  # fmt: skip
-    share, suspects, known = label_noise(y, sample.linear.chances, sample.neighbours.chances)
-    rows = sample.rows[suspects]
-    most = 5 if share.low > WRONG else 2
+    noise = label_noise(y, sample.linear.chances, sample.neighbours.chances)
+    share, suspects, rows = noise.share, noise.suspects, sample.rows[noise.suspects]
+    level: Level = "warning" if share.low > WRONG and not noise.overlap else "pass"
+    most = 5 if level == "warning" else 2
     told = sample.neighbours.classes[suspects]
     shown = "; ".join(
         f'{sample.data.names[r]}: "{sample.data.classes[sample.data.labels[r]]}", more like '
@@ -59,10 +65,11 @@ def wrong_labels(sample: Sample) -> Check:
         for r, c in zip(rows[:most].tolist(), told[:most].tolist(), strict=True)
     )
     words = (
-        f"Of {known:,} rows whose class two simple models know with confidence, {share.value:.1%} "
-        f"({share.low:.1%} to {share.high:.1%}) carry another label"
+        f"Of {noise.known:,} rows whose class two simple models know with confidence, "
+        f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%}) carry another label"
     )
-    level: Level = "warning" if share.low > WRONG else "pass"
+    if noise.overlap and share.low > WRONG:
+        words += ", as classes that overlap make it"
     if level == "warning":
         words += (
             f", so about {share.value:.0%} of all labels may be wrong. Looked at {len(y):,} "
@@ -80,25 +87,37 @@ def wrong_labels(sample: Sample) -> Check:
     return Check(code, name, level, share.value, WRONG, words + ".", found, slide)
 
 
-def label_noise(
-    y: IntArray, first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]
-) -> tuple[Interval, IntArray, int]:
-    """Rate of wrong labels with its interval, places of suspects (surest first), rows it rests on.
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What confident rows say about labels.
 
-    first, second: out-of-sample probabilities (n, C) of two models.
+    share: of other labels among the `known` surest rows; suspects: places of those rows, surest
+    first; overlap: whether classes that overlap explain that share.
     """
+
+    share: Interval
+    suspects: IntArray
+    known: int
+    overlap: bool
+
+
+def label_noise(y: IntArray, first: Floats, second: Floats) -> Noise:
+    """Wrong labels by two models' out-of-sample probabilities (n, C), the first of them linear."""
     classes = second.argmax(axis=1)
     agreed = np.flatnonzero(first.argmax(axis=1) == classes)
     if len(agreed) < 20:
-        return Interval(0.0, 0.0, 1.0), agreed[:0], len(agreed)
+        return Noise(Interval(0.0, 0.0, 1.0), agreed[:0], len(agreed), True)
     sure = np.sqrt(first.max(axis=1) * second.max(axis=1))[agreed]
     order = agreed[np.argsort(-sure, kind="stable")]
-    other = classes[order] != y[order]
-    half, quarter = len(order) // 2, len(order) // 4
-    share = wilson(int(other[:half].sum()), half)
-    if other[:quarter].mean() < 0.5 * share.value:  # errors that thin out are the models' own
-        share = Interval(share.value, min(share.low, WRONG), share.high)
-    return share, order[:half][other[:half]], half
+    other, expected = classes[order] != y[order], 1 - first.max(axis=1)[order]
+    half, quarter = (wilson(int(other[:n].sum()), n) for n in (len(order) // 2, len(order) // 4))
+    more = any(
+        share.low > BEYOND * float(expected[:n].mean())
+        for share, n in ((half, len(order) // 2), (quarter, len(order) // 4))
+    )
+    overlap = not more or quarter.value < 0.5 * half.value
+    surest = order[: len(order) // 2]
+    return Noise(half, surest[other[: len(surest)]], len(surest), overlap)
 
 
 def misaligned_labels(sample: Sample) -> Check:
@@ -107,8 +126,9 @@ def misaligned_labels(sample: Sample) -> Check:
     What it sees: simple models that predict the labels no better than shuffled ones.
     Why it matters: nothing can be learned; usually inputs and labels were sorted or joined apart.
     Evidence: balanced accuracy of nearest neighbours, or of linear discriminants on held-out rows
-    where that is higher, against 39 random permutations of the labels; warning when p > 0.05 and
-    there are at least 30 rows per class, and no single input differs between classes either.
+    where that is higher, against 39 random permutations of the labels. Warning when p > 0.05,
+    there are at least 30 rows per class, and no single input differs between classes either; a
+    note when p is lower but the score less than 4 deviations from the shuffled ones.
     When it is wrong: tasks that only a network can solve.
     Remedies: join inputs and labels by a key; shuffle both alike.
     Slide: "Shuffle".
@@ -131,6 +151,10 @@ def misaligned_labels(sample: Sample) -> Check:
     if column_p is not None and column_p < CHANCE:
         words += f" Single inputs do tell classes apart (p = {column_p:.3f})."
         p = column_p
+    beyond = (real - float(np.mean(drawn))) / max(float(np.std(drawn)), 1e-9)
+    if p <= CHANCE and beyond < CLEAR and column_p is None:
+        level = "note"
+        words += f" That is {beyond:.1f} deviations from chance: the labels hardly fit the inputs."
     if p > CHANCE:
         enough = len(y) >= PER_CLASS * len(np.unique(y))
         level = "warning" if enough else "note"
