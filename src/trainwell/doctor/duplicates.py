@@ -1,0 +1,222 @@
+"""Equal and nearly equal rows: between parts, inside parts, and with other labels.
+
+Shapes: N rows, q rows of a held-out part that are compared, d features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from trainwell.data.dataset import IntArray
+from trainwell.data.split import sample_rows
+from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.sample import Sample, counted, sealed_rows, unsaid
+from trainwell.doctor.simple_models import Floats, nearest
+from trainwell.doctor.views import affordable, view, wave_view
+from trainwell.stats import wilson
+
+TWINS = 0.01  # share of held-out rows with an exact twin in the training part
+NEAR = 0.02  # the same for near twins, by the lower end of the interval
+CONFLICTS = 0.005  # share of rows whose equal rows have another label
+QUERIES, BASE = 1500, 30_000  # rows compared for near twins
+THIN = 4.0  # dimensions below which rows lie on lines and grids, so that a note is all there is
+NEIGHBOUR = 6  # the neighbour whose distance says what is usual
+CHANCE = 0.005  # share of near twins that chance may give
+SHOWN = 5
+
+
+def duplicates(sample: Sample) -> Check:
+    """Held-out rows that are also training rows, exactly.
+
+    What it sees: rows of a validation or test part whose inputs equal those of a training row.
+    Why it matters: such rows are known by heart, so the score says less about new data.
+    Evidence: hashes of all rows; share of a held-out part with a twin among the rows that train;
+    fault above 1 %, warning above 0. An official test part may hold twins of its training part;
+    those training rows are left out of training, which is a note. Twins inside a part are counted.
+    When it is wrong: tables with few different rows repeat by nature; they are kept together.
+    Remedies: remove the twins from the held-out side; divide by groups.
+    Slide: "Class imbalance" (look at the data first).
+    """
+    data, split, keys = sample.data, sample.split, sample.data.keys
+    sealed = sealed_rows(data, split)
+    validation = max(
+        (float(np.isin(keys[f.validation], keys[f.train]).mean()) for f in split.folds), default=0.0
+    )
+    test = float(np.isin(keys[sealed], keys[split.development]).mean()) if len(sealed) else 0.0
+    value = max(validation, test)
+    said = [f"Inside the development rows {_repeat_words(keys[split.development])}"]
+    if len(sealed):
+        said.append(f"inside the {len(sealed):,} test rows {_repeat_words(keys[sealed])}")
+    words = "; ".join(said) + "."
+    level: Level = "pass"
+    if data.official_test is not None:
+        came = np.flatnonzero(~data.official_test)
+        twins = int(np.isin(keys[sealed], keys[came]).sum())
+        if twins:
+            level = "note"
+            there = int(np.isin(keys[came], keys[sealed]).sum())
+            dropped = len(np.setdiff1d(came, split.development))
+            words += (
+                f" As the data came, {counted(twins, 'test row')} ({twins / len(sealed):.2%}) "
+                f"had an exact twin among the training rows, where they are "
+                f"{counted(there, 'row')}; "
+                f"{counted(dropped, 'training row')} left out for it."
+            )
+    if value > 0:
+        level = "fault" if value > TWINS else "warning"
+        words = (
+            f"{validation:.2%} of the validation rows and {test:.2%} of the test rows have an "
+            f"exact twin among the rows that train; their answers are known already. {words}"
+        )
+    elif level == "pass":
+        words = f"No held-out row equals a training row. {words}"
+    mend = (
+        Remedy("remove the twins from the held-out side, or keep equal rows in one part"),
+        Remedy("report the accuracy without them too"),
+    )
+    return Check(
+        "D05", "duplicates-across-parts", level, value, TWINS, words, mend if value > 0 else ()
+    )
+
+
+def _repeat_words(keys: IntArray) -> str:
+    count = len(keys) - int((np.bincount(keys) > 0).sum()) if len(keys) else 0
+    return f"{counted(count, 'row')} {'repeats' if count == 1 else 'repeat'} an earlier one"
+
+
+def near_duplicates(sample: Sample) -> Check:
+    """Held-out rows that are copies of training rows with small changes.
+
+    What it sees: validation or test rows far nearer to one training row than to all others.
+    Why it matters: a changed copy (another crop, a bit of noise, the next frame of a film) is
+    nearly known by heart; the score flatters.
+    Evidence: d₁ / d₆, the distance of the nearest training row over that of the sixth. For
+    independent rows on a surface of m dimensions (d₁/d₆)ᵐ is the smallest of five uniform numbers;
+    m comes from the median of (d₃/d₆)ᵐ = 1/2, which single copies do not change (Facco et al.
+    2017). The limit is set so that chance gives 0.5 %, at most 0.25; warning when the lower end
+    of the interval of the share is above 2 % and m above 4, note above 0.5 %. Exact twins are left
+    out.
+    When it is wrong: rounded numbers lie on a grid; of large training parts only some are compared.
+    Remedies: keep copies in one part (groups); make copies after dividing.
+    Slide: "Data augmentation".
+    """
+    data, split = sample.data, sample.split
+    if not split.folds:
+        return unsaid("D05", "near-duplicates", "there is no validation part")
+    fold, sealed = split.folds[0], sealed_rows(data, split)
+    most = affordable(data, QUERIES + BASE)
+    few = max(100, min(QUERIES, most // 4))
+    stream = sample.seed_for("near")
+    none = np.zeros(len(data), np.int64)  # labels of sealed rows play no part
+    base = sample_rows(fold.train, none, max(200, min(BASE, most - few)), stream)
+    held = sample_rows(fold.validation, none, few // 2 if len(sealed) else few, stream)
+    test = sample_rows(sealed, none, few // 2, stream)
+    queries = np.concatenate([held, test])
+    if len(base) < 30 or len(queries) < 20:
+        return unsaid("D05", "near-duplicates", "there are too few rows to compare")
+    look = wave_view if data.kind == "audio" else view  # spectra change with the faintest noise
+    features = look(data, np.concatenate([base, queries]))
+    base_features, asked = features[: len(base)], features[len(base) :]
+    apart = ~np.isin(data.keys[base], data.keys[queries])  # exact twins are counted elsewhere
+    _, single = np.unique(data.keys[base], return_index=True)
+    apart &= np.isin(np.arange(len(base)), single)
+    if apart.sum() < 30:
+        return unsaid("D05", "near-duplicates", "there are too few different rows to compare")
+    kept = base[apart]
+    squares, places = nearest(asked, base_features[apart], NEIGHBOUR)
+    distances = np.sqrt(squares.astype(np.float64))
+    near, size, limit = near_twins(distances)
+    count, share = int(near.sum()), wilson(int(near.sum()), len(near))
+    compared = f"{counted(len(queries), 'held-out row')} compared with {len(kept):,} training rows"
+    words = (
+        f"{counted(count, 'row')} ({share.value:.1%}) far nearer to one training row than usual "
+        f"(nearest over sixth distance below {limit:.2f}; chance gives {CHANCE:.1%} in "
+        f"{size:.1f} dimensions). {compared[0].upper()}{compared[1:]}"
+    )
+    level: Level = "pass"
+    if share.low > CHANCE:
+        level = "warning" if share.low > NEAR and size > THIN else "note"
+        known = np.flatnonzero(near[: len(held)])
+        if len(known):
+            same = data.labels[held[known]] == data.labels[kept[places[known, 0]]]
+            pairs = [f"{data.names[held[i]]} and {data.names[kept[places[i, 0]]]}" for i in known]
+            words += (
+                f"; of validation rows {same.mean():.0%} have the label of their near twin, "
+                f"for instance {pairs[int(distances[known, 0].argmin())]}"
+            )
+    mend = (
+        Remedy("keep copies of one original in one part: name what they share as the group"),
+        Remedy("make changed copies after dividing, from training rows only"),
+    )
+    return Check(
+        "D05", "near-duplicates", level, share.value, NEAR, words + ".",
+        mend if level != "pass" else (), "Data augmentation",
+    )  # fmt: skip
+
+
+def near_twins(
+    distances: Floats,
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float, float]:
+    """Which rows have a near twin (q,), the dimension m, and the limit of d₁/d₆.
+
+    distances: (q, 6) of the nearest training rows, rising.
+    """
+    last = distances[:, -1]
+    usable = last > 0
+    if not usable.any():
+        return np.zeros(len(distances), np.bool_), 0.0, 0.0
+    middle = float(np.median(distances[usable, 2] / last[usable]))
+    size = math.log(0.5) / math.log(min(max(middle, 1e-3), 0.999))
+    # P(smallest of five uniforms < u) = CHANCE
+    u = 1 - (1 - CHANCE) ** (1 / (NEIGHBOUR - 1))
+    limit = min(0.25, u ** (1 / size))
+    near = np.zeros(len(distances), np.bool_)
+    near[usable] = distances[usable, 0] < limit * last[usable]
+    return near, size, limit
+
+
+def conflicting_labels(sample: Sample) -> Check:
+    """Equal inputs with different labels.
+
+    What it sees: development rows whose inputs are equal while their classes differ.
+    Why it matters: no classifier can get all of them right: they set a ceiling.
+    Evidence: share of such rows, and the ceiling, the share that a perfect classifier of
+    these rows would get. More than 0.5 % is a warning for pictures, sound and tables of mostly
+    different rows; where rows repeat anyway, or below that, a note.
+    When it is wrong: a table with few columns of words has equal rows by nature; the ceiling holds.
+    Remedies: look at them and correct; drop them; soften labels.
+    Slide: "Regularization".
+    """
+    data, rows = sample.data, sample.split.development
+    keys, labels = data.keys[rows], data.labels[rows]
+    pairs, counts = np.unique(keys * sample.classes + labels, return_counts=True)
+    owner = pairs // sample.classes
+    distinct, start, sizes = np.unique(owner, return_index=True, return_counts=True)
+    best = np.maximum.reduceat(counts, start) if len(counts) else counts
+    total = np.add.reduceat(counts, start) if len(counts) else counts
+    mixed = sizes > 1
+    value = float(total[mixed].sum() / max(1, len(rows)))
+    if not mixed.any():
+        words = f"No two of the {len(rows):,} development rows are equal with different labels."
+        return Check("D06", "conflicting-labels", "pass", 0.0, CONFLICTS, words)
+    ceiling = float(best.sum() / len(rows))
+    first = [rows[np.flatnonzero(keys == k)[:SHOWN]] for k in distinct[mixed][:2]]
+    shown = "; ".join(
+        ", ".join(f"{data.names[r]} ({data.classes[data.labels[r]]})" for r in some)
+        for some in first
+    )
+    words = (
+        f"{counted(int(total[mixed].sum()), 'row')} ({value:.2%}) have equal inputs and different "
+        f"labels, for instance {shown}. No classifier can exceed {ceiling:.2%} on these rows."
+    )
+    grave = value > CONFLICTS and len(distinct) > 0.9 * len(rows)
+    mend = (
+        Remedy("look at these rows and correct the labels, or drop them"),
+        Remedy("soften the labels", (("regularize", "(L2(0.0001), LabelSmoothing())"),)),
+    )
+    return Check(
+        "D06", "conflicting-labels", "warning" if grave else "note", value, CONFLICTS, words, mend,
+        "Regularization",
+    )  # fmt: skip

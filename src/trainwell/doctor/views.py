@@ -1,0 +1,124 @@
+"""Short descriptions of rows for quick looks at data: a few hundred numbers per row of any kind.
+
+Tables: scaled numbers and frequent words; pictures: small pictures; sound: a small spectrogram.
+Shapes: n rows looked at, d numbers per row (at most `WIDTH`), D inputs of a table.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.data.bulk import release
+from trainwell.data.dataset import AudioSchema, Dataset, IntArray, TableSchema
+from trainwell.seeding import numpy_stream
+
+WIDTH = 256
+MOST_WORDS = 32  # levels of a category that get a number of their own
+CELLS = 60_000_000  # raw numbers read for one look, at most
+CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
+TABLE_CELLS = 6_000_000  # and for tables, whose columns are put in order
+SCALED_ROWS = 1000  # from which the scales of a table come
+STEP = 2048
+Floats32 = npt.NDArray[np.float32]
+
+
+def affordable(data: Dataset, rows: int) -> int:
+    """How many of so many rows can be looked at in about a second."""
+    cells = {"audio": CLIP_CELLS, "table": TABLE_CELLS, "images": CELLS}[data.kind]
+    return max(min(rows, 200), min(rows, cells // math.prod(data.schema.shape)))
+
+
+def view(data: Dataset, rows: IntArray) -> Floats32:
+    """Rows (n,) as features (n, d), zero mean; scales come from these rows, labels play no part.
+
+    Every number of a table has about unit deviation and no value lies far outside; pictures and
+    spectrograms keep the relative sizes of their places.
+    """
+    if isinstance(data.schema, TableSchema):
+        found: Any = _table(data.inputs[rows], data.schema)
+        release(data.inputs)
+        if found.shape[1] > WIDTH:
+            stream = numpy_stream(0, "view", found.shape[1])
+            mix = stream.normal(size=(found.shape[1], WIDTH)).astype(np.float32)
+            found = found @ np.asarray(mix / math.sqrt(WIDTH), np.float32)
+        return np.asarray(found - found.mean(axis=0, keepdims=True), np.float32)
+    maps = np.concatenate([_small(data, rows[i : i + STEP]) for i in range(0, len(rows), STEP)])
+    maps = np.asarray(maps - maps.mean(axis=0, keepdims=True), np.float32)
+    return np.asarray(maps / (float(maps.std()) or 1.0), np.float32)
+
+
+def wave_view(data: Dataset, rows: IntArray) -> Floats32:
+    """Clips (n, T) of equal loudness, mixed at random to (n, 256): equal waves stay near."""
+    clips = data.inputs[rows].astype(np.float32)
+    clips -= clips.mean(axis=1, keepdims=True)
+    clips /= np.maximum(np.sqrt((clips * clips).sum(axis=1, keepdims=True)), 1e-6)
+    stream = numpy_stream(0, "view", clips.shape[1])
+    mixed: Floats32 = clips @ stream.normal(size=(clips.shape[1], WIDTH)).astype(np.float32)
+    return mixed / np.float32(math.sqrt(WIDTH))
+
+
+def _table(inputs: npt.NDArray[Any], schema: TableSchema) -> Floats32:
+    """Scaled numbers (smoothly limited), marks of missing values, and words as 0 or 1."""
+    words = np.array([bool(f.levels) for f in schema.features])
+    made: list[npt.NDArray[Any]] = [_scaled(inputs[:, ~words])] if not words.all() else []
+    missing = ~np.isfinite(inputs)
+    marked = np.flatnonzero(missing.any(axis=0))
+    made.append(2 * missing[:, marked])
+    for j in np.flatnonzero(words):
+        codes, counts = np.unique(inputs[~missing[:, j], j], return_counts=True)
+        frequent = codes[np.argsort(-counts, kind="stable")[:MOST_WORDS]]
+        made.append(inputs[:, j][:, None] == frequent)
+    found = np.concatenate([m.astype(np.float32) for m in made], axis=1)
+    return found if found.shape[1] else np.zeros((len(inputs), 1), np.float32)
+
+
+def _scaled(numbers: npt.NDArray[Any]) -> Floats32:
+    """Columns of numbers (n, D) in quartile ranges from the median, far ones brought near.
+
+    Medians and ranges come from at most `SCALED_ROWS` rows; missing values become 0.
+    """
+    some = numbers[:: -(-len(numbers) // SCALED_ROWS)].astype(np.float64)
+    some[~np.isfinite(some)] = np.nan
+    some = some[:, ~np.isnan(some).all(axis=0)]
+    known = numbers[:: -(-len(numbers) // SCALED_ROWS)]
+    numbers = numbers[:, np.isfinite(known).any(axis=0)]
+    has_gaps = bool(np.isnan(some).any())
+    quantile = np.nanquantile if has_gaps else np.quantile
+    low, middle, high = quantile(some, (0.25, 0.5, 0.75), axis=0)
+    spread, tiny = (high - low) / 1.349, 1e-12 * (1 + np.abs(middle))
+    flat = spread <= tiny
+    middle[flat], spread[flat] = np.nanmean(some[:, flat], 0), np.nanstd(some[:, flat], 0)
+    varied = spread > tiny
+    z = ((numbers[:, varied] - middle[varied]) / spread[varied]).astype(np.float32)
+    z[~np.isfinite(z)] = 0
+    return np.asarray(z / np.sqrt(1 + np.square(z / 4)), np.float32)
+
+
+def _small(data: Dataset, rows: IntArray) -> Floats32:
+    """Small pictures or spectrograms of some rows, flattened."""
+    import torch
+    from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d
+
+    from trainwell.techniques.preprocess import LogMel
+
+    raw = torch.from_numpy(np.ascontiguousarray(data.inputs[rows]))
+    release(data.inputs)
+    with torch.inference_mode():
+        if isinstance(data.schema, AudioSchema):
+            clips = raw.float() / 32768
+            if data.schema.rate < 400:  # too slow for spectrograms
+                made = adaptive_avg_pool1d(clips[:, None], min(WIDTH, clips.shape[1]))
+            else:
+                made = adaptive_avg_pool1d(LogMel(bands=24).layer(data.schema.rate)(clips), 10)
+        else:
+            height, width = data.schema.shape[1:]
+            most = math.isqrt(WIDTH // data.schema.shape[0])
+            # whole blocks of pixels: 28 becomes 14
+            height, width = (-(-side // -(-side // most)) for side in (height, width))
+            made = adaptive_avg_pool2d(raw.float() / 255, (height, width))
+        found: Floats32 = made.flatten(1).numpy()
+    return found
