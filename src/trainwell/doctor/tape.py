@@ -1,0 +1,145 @@
+"""What happens inside a network during one forward pass: weight layers and activations, in order.
+
+Activations are seen where torch computes them, so that functions count as modules do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trainwell.doctor.specimen import NORMS, forward
+
+ACTIVATIONS = {
+    "aten::relu": "relu",
+    "aten::relu_": "relu",
+    "aten::threshold": "relu",
+    "aten::clamp_min": "relu",
+    "aten::leaky_relu": "leaky relu",
+    "aten::elu": "elu",
+    "aten::gelu": "gelu",
+    "aten::silu": "silu",
+    "aten::sigmoid": "sigmoid",
+    "aten::sigmoid_": "sigmoid",
+    "aten::tanh": "tanh",
+    "aten::tanh_": "tanh",
+    "aten::_softmax": "softmax",
+    "aten::_log_softmax": "log softmax",
+}
+NO_WEIGHT_LAYER = (nn.RNNBase, nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention, *NORMS)
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One weight layer, norm or activation at work. kind: "weight", "norm" or the activation's."""
+
+    kind: str
+    name: str  # of the module; of the last weight layer before an activation
+    given: Tensor  # detached
+    made: Tensor  # detached
+    module: nn.Module | None = None
+
+
+@dataclass(eq=False)
+class Tape:
+    """Events in the order in which they happened."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def weights(self) -> list[Event]:
+        """The weight layers."""
+        return [e for e in self.events if e.kind == "weight"]
+
+    def behind(self, event: Event) -> list[Event]:
+        """What happens after this weight layer, up to the next."""
+        at = self.events.index(event) + 1
+        found = []
+        for following in self.events[at:]:
+            if following.kind == "weight":
+                break
+            found.append(following)
+        return found
+
+
+def weight_layers(model: nn.Module) -> dict[nn.Module, str]:
+    """Modules with a weight of two or more dimensions that maps inputs to outputs, by name."""
+    return {
+        m: name or type(m).__name__
+        for name, m in model.named_modules()
+        if isinstance(getattr(m, "weight", None), Tensor)
+        and m.weight.ndim >= 2
+        and not isinstance(m, NO_WEIGHT_LAYER)
+    }
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self, tape: Tape) -> None:
+        super().__init__()
+        self.tape, self.inside, self.name = tape, 0, ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kind = ACTIVATIONS.get(func._schema.name)
+        seen = kind is not None and not self.inside
+        before = args[0].detach().clone() if seen and func._schema.name.endswith("_") else None
+        made = func(*args, **(kwargs or {}))
+        if seen and isinstance(made, Tensor) and made.is_floating_point():
+            given = args[0].detach() if before is None else before
+            self.tape.events.append(Event(str(kind), self.name, given, made.detach().clone()))
+        return made
+
+
+@contextmanager
+def _hooked(model: nn.Module, watch: _Watch) -> Iterator[None]:
+    names = weight_layers(model)
+    handles = []
+
+    def after(module: nn.Module, given: tuple[Any, ...], made: Any) -> None:
+        if isinstance(made, Tensor) and given and isinstance(given[0], Tensor):
+            kind = "weight" if module in names else "norm"
+            name = names.get(module, type(module).__name__)
+            watch.name = name if kind == "weight" else watch.name
+            event = Event(kind, name, given[0].detach().clone(), made.detach().clone(), module)
+            watch.tape.events.append(event)
+
+    def enter(module: nn.Module, given: Any) -> None:
+        watch.inside += 1
+
+    def leave(module: nn.Module, given: Any, made: Any) -> None:
+        watch.inside -= 1
+
+    for module in model.modules():
+        if module in names or isinstance(module, NORMS):
+            handles.append(module.register_forward_hook(after))
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention):
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def record(model: nn.Module, x: Tensor, *, train: bool = False) -> Tape:
+    """The tape of one forward pass without gradients."""
+    tape = Tape()
+    watch = _Watch(tape)
+    with torch.no_grad(), _hooked(model, watch), watch:
+        forward(model, x, train=train)
+    return tape
+
+
+def units(values: Tensor) -> Tensor:
+    """Activations as (N · positions, units): maps have their channels in dimension 1, sequences
+    their features in the last."""
+    if values.ndim <= 2:
+        return values.reshape(len(values), -1)
+    if values.ndim == 3:
+        return values.reshape(-1, values.shape[2])
+    return values.movedim(1, -1).reshape(-1, values.shape[1])
