@@ -24,7 +24,8 @@ WORDS: dict[Level, str] = {"pass": "PASS", "note": "NOTE", "warning": "WARN", "f
 class Checkup:
     """Checks in the order in which they are to be read, and the seconds that they took.
 
-    >>> print(Checkup.of([Check("N03", "softmax-twice", "fault", 1.0, 1e-4, "Rows sum to 1.")], 0.5))
+    >>> twice = Check("N03", "softmax-twice", "fault", 1.0, 1e-4, "Rows sum to 1.")
+    >>> print(Checkup.of([twice], 0.5))
     FAIL  N03  softmax-twice        1  Rows sum to 1.
     1 check in 0.5 s: 1 fault.
     """

@@ -27,6 +27,7 @@ HUGE = 10.0  # times the spread of the inputs
 FLAT = 1e-3  # spread of the outputs over rows
 DEAD_NOTE, DEAD, DEAD_MOST = 0.1, 0.2, 0.5  # share of a layer's units
 SCALE, RATIO = 10.0, 100.0  # of inputs
+WAKE = 40  # steps after which silent units are looked at again
 PAIRS = 256  # units that are compared with each other, at most
 
 
@@ -37,7 +38,7 @@ def initial_checks(s: Specimen) -> list[Check]:
     symmetric = constant_weights(s, tape)
     sizes = [] if symmetric.level == "fault" else [weights_too_large(s, tape)]
     sizes += [] if symmetric.level == "fault" else [weights_too_small(s, tape)]
-    return [symmetric, *sizes, dead_at_birth(tape), wrong_first_loss(s), *input_scale(s)]
+    return [symmetric, *sizes, dead_at_birth(s, tape), wrong_first_loss(s), *input_scale(s)]
 
 
 def constant_weights(s: Specimen, tape: Tape) -> Check:
@@ -90,11 +91,12 @@ def _twins(weight: Tensor) -> float:
 
 def _after_steps(s: Specimen, count: int) -> nn.Module:
     model = s.fresh(dropout=False)
-    step = s.steps(model, s.lr)
+    step = s.steps(model)
     for rows, _ in zip(s.batches(s.seed), range(count), strict=False):
         model.zero_grad(set_to_none=True)
-        s.value(forward(model, s.x[rows], train=len(rows) > 1), s.y[rows]).backward()
-        step()
+        loss = s.value(forward(model, s.x[rows], train=len(rows) > 1), s.y[rows])
+        torch.autograd.backward(loss)
+        step(s.lr)
     return model
 
 
@@ -179,30 +181,52 @@ def _skips(s: Specimen) -> bool:
     return float(s.out.double().std(0).mean()) > FLAT
 
 
-def dead_at_birth(tape: Tape) -> Check:
-    """ReLU units that are silent for every row before the first step."""
+def dead_at_birth(s: Specimen, tape: Tape) -> Check:
+    """ReLU units that are silent for every row before the first step.
+
+    Where a layer has many, some steps of training show whether they wake: of torch's own small
+    weights in deep networks most do.
+    """
     name = "dead-at-birth"
-    worst, where, count = 0.0, "", 0
-    for event in tape.events:
-        if event.kind != "relu":
-            continue
-        values = units(event.made)
-        dead = int((values == 0).all(0).sum())
-        # A chance of 2 % a unit; small layers need more than one or two silent units.
-        expected = 0.02 * values.shape[1]
-        sure = dead > expected + 3 * math.sqrt(expected) + 1
-        share = dead / values.shape[1]
-        if sure and share > worst:
-            worst, where, count = share, event.name, dead
-    if worst <= DEAD_NOTE:
+    silent = _silent(tape)
+    worst = max((share for share, _, _ in silent), default=0.0)
+    if worst > DEAD_NOTE and _can_learn(s):
+        trained = _after_steps(s, WAKE)
+        again = _silent(record(trained, s.probe[0], train=len(s.x) > 1))
+        if len(again) == len(silent):
+            silent = [min(pair) for pair in zip(silent, again, strict=True)]
+    share, where, dead = max(silent, default=(0.0, "", 0))
+    if share <= DEAD_NOTE:
         words = f"At most {worst:.0%} of a layer's ReLU units are silent for all rows."
+        if worst > DEAD_NOTE:
+            words = f"{worst:.0%} of a layer's ReLU units are silent at first, and soon wake."
         return Check("I04", name, "pass", worst, DEAD, words, (), SLIDE)
-    level: Level = "fault" if worst > DEAD_MOST else "warning" if worst > DEAD else "note"
-    words = f"{count} ReLU units behind layer {where} ({worst:.0%}) are zero for every row before "
+    level: Level = "fault" if share > DEAD_MOST else "warning" if share > DEAD else "note"
+    words = f"{dead} ReLU units behind layer {where} ({share:.0%}) are zero for every row before "
     words += "the first step: they get no gradient and may never wake."
     leaky = Remedy("use leaky ReLU", ())
     centre = Remedy("give the inputs zero mean per feature", (("preprocess", "(Standardize(),)"),))
-    return Check("I04", name, level, worst, DEAD, words, (centre, HE, leaky), SLIDE)
+    return Check("I04", name, level, share, DEAD, words, (centre, HE, leaky), SLIDE)
+
+
+def _can_learn(s: Specimen) -> bool:
+    return any(p.requires_grad for p in s.model.parameters())
+
+
+def _silent(tape: Tape) -> list[tuple[float, str, int]]:
+    """Share, weight layer and number of silent units behind each ReLU; few are no more than chance.
+
+    A chance of 2 % a unit is usual, so that small layers need more than one or two of them.
+    """
+    found = []
+    for event in tape.events:
+        if event.kind == "relu":
+            values = units(event.made)
+            dead = int((values == 0).all(0).sum())
+            expected = 0.02 * values.shape[1]
+            sure = dead > expected + 3 * math.sqrt(expected) + 1
+            found.append((dead / values.shape[1] if sure else 0.0, event.name, dead))
+    return found
 
 
 def input_scale(s: Specimen) -> list[Check]:
@@ -218,7 +242,9 @@ def input_scale(s: Specimen) -> list[Check]:
     size = float(torch.maximum(mean.abs(), std).max())
     usual = float(moving.median()) if len(moving) else 1.0
     ratio = float(std.max()) / max(usual, 1e-12)
-    fix = Remedy("standardise each feature on the training rows", (("preprocess", "(Standardize(),)"),))
+    fix = Remedy(
+        "standardise each feature on the training rows", (("preprocess", "(Standardize(),)"),)
+    )
     level: Level = "fault" if size > SCALE or ratio > RATIO else "pass"
     words = f"The largest mean or spread of an input is {size:.3g}, the largest spread {ratio:.3g} "
     words += "times the usual one."
@@ -258,9 +284,7 @@ def _first_input(s: Specimen) -> Tensor | None:
     for module in model.modules():
         own = list(module.parameters(recurse=False))
         wanted = module in weights or isinstance(module, (*NORMS, nn.RNNBase, nn.Embedding))
-        if own and wanted and any(p.requires_grad for p in own):
-            handles.append(module.register_forward_pre_hook(note))
-        elif isinstance(module, NORMS):
+        if (own and wanted and any(p.requires_grad for p in own)) or isinstance(module, NORMS):
             handles.append(module.register_forward_pre_hook(note))
     with torch.no_grad():
         forward(model, s.probe[0])

@@ -37,7 +37,7 @@ def last_operation(out: Tensor) -> str:
 
 
 def made_by(s: Specimen) -> str:
-    """"softmax", "log_softmax", "sigmoid", "tanh", "relu" or "": what the outputs look like.
+    """ "softmax", "log_softmax", "sigmoid", "tanh", "relu" or "": what the outputs look like.
 
     Asked of the graph of the outputs where there is one, and else, or where a softmax was written
     by hand, of the numbers: rows that sum to 1, rows whose exponentials do.
@@ -64,9 +64,8 @@ def row_sum_error(out: Tensor) -> float:
 def output_checks(s: Specimen) -> list[Check]:
     """N01 to N04: all that concerns the outputs and the loss."""
     made = made_by(s)
-    return [wrong_width(s, made), softmax_twice(s, made), activation_on_logits(s, made)] + [
-        output_loss_mismatch(s, made)
-    ]
+    checks = (wrong_width, softmax_twice, activation_on_logits, output_loss_mismatch)
+    return [one(s, made) for one in checks]
 
 
 def wrong_width(s: Specimen, made: str) -> Check:
@@ -160,7 +159,7 @@ def output_loss_mismatch(s: Specimen, made: str) -> Check:
     if wants == "log-probabilities" and made != "log_softmax" and out.ndim > 1:
         error = row_sum_error(out.exp())
         kind = "probabilities" if made == "softmax" else "no log-probabilities"
-        says = f"The loss wants log-probabilities; the exponentials of a row miss the sum 1 by up "
+        says = "The loss wants log-probabilities; the exponentials of a row miss the sum 1 by up "
         says += f"to {error:.3g}: the outputs are {kind}, and the loss has no lower bound."
         found = ("fault", error, says, "use CrossEntropyLoss, or end with log_softmax(dim=1)")
     elif wants == "probabilities" and made != "softmax":
@@ -172,16 +171,22 @@ def output_loss_mismatch(s: Specimen, made: str) -> Check:
         if outside or made not in ("sigmoid", "softmax"):
             says = f"The loss wants probabilities; {outside:.0%} of the outputs lie outside [0, 1]."
             found = ("fault", outside, says, "use BCEWithLogitsLoss, or end with a sigmoid")
-    elif wants == "values" and wanted(out, s.y) is not None and s.classes is not None:
+    elif wants == "values" and wanted(out, s.y[: len(out)]) is not None and s.classes is not None:
         says = "A squared or absolute error compares outputs with class labels: it trains, but its "
-        says += "gradient fades where the network is confidently wrong. Cross-entropy is the default."
+        says += (
+            "gradient fades where the network is confidently wrong. Cross-entropy is the default."
+        )
         found = ("warning", 1.0, says, "use CrossEntropyLoss, or BCEWithLogitsLoss for one output")
     elif wants == "logits" and s.nature.bounded and s.nature.floor < 1e-3:
-        says = "The loss of outputs that are certain and wrong is bounded: its gradient fades there."
+        says = (
+            "The loss of outputs that are certain and wrong is bounded: its gradient fades there."
+        )
         says += " Cross-entropy is the default."
         found = ("warning", 1.0, says, "use CrossEntropyLoss")
     if found is None:
-        words = f"The loss wants {wants}" if wants != "unknown" else "What the loss wants is unknown"
+        words = (
+            f"The loss wants {wants}" if wants != "unknown" else "What the loss wants is unknown"
+        )
         words += f"; the network ends with {made or 'a linear layer, as it seems'}."
         return Check("N01", name, "pass", None, None, words, (), SLIDE)
     level, value, words, todo = found
@@ -204,7 +209,10 @@ def wrong_first_loss(s: Specimen) -> Check:
         remedy = Remedy("look for missing or huge values in the inputs, then use He weights")
         return Check("I05", name, "fault", None, chance, words, (remedy,), slide)
     with torch.no_grad():
-        each = [value_of(s.loss, o, t) for o, t in zip(out.split(32), y.split(32), strict=True)]
+        each = [
+            value_of(s.loss, o, t)
+            for o, t in zip(torch.split(out, 32), torch.split(y, 32), strict=True)
+        ]
     noise = 2 * float(torch.tensor(each).std()) / math.sqrt(len(each)) if len(each) > 2 else 0.0
     distance = abs(first - chance) / chance
     sure = (abs(first - chance) - noise) / chance

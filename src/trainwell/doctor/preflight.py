@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainwell.data.dataset import Dataset
+from trainwell.data.split import Split, sample_rows
+from trainwell.doctor.admission import admit, all_checks
 from trainwell.doctor.checkup import Checkup
-from trainwell.doctor.finding import Check, Remedy
-from trainwell.doctor.initial_rules import initial_checks
+from trainwell.doctor.finding import Check
 from trainwell.doctor.lossprobe import Loss
-from trainwell.doctor.network_rules import network_checks
-from trainwell.doctor.output_rules import output_checks
 from trainwell.doctor.specimen import (
-    PROBE,
-    Specimen,
+    Step,
     StepMaker,
     adam_steps,
     as_tensor,
-    chosen_rows,
-    count_classes,
-    forward,
-    nature_of,
+    steps_of,
     undisturbed,
 )
-from trainwell.doctor.tiny_batch import cannot_overfit, ignores_its_input, learning_rate_bracket
-from trainwell.doctor.training_rules import optimizer_checks, training_checks
+from trainwell.doctor.training_rules import decay_on_biases, optimizer_checks
+from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
+from trainwell.engine.members import Examples, Member, initial_row
+from trainwell.engine.population import build
+from trainwell.engine.stack import layout, named_rows
 from trainwell.errors import UserError
+from trainwell.recipe import Recipe
+from trainwell.techniques.optim.matrix import Muon
+from trainwell.techniques.optim.rules import ClosureRule
+from trainwell.techniques.regularize import L1, L2
+
+RECIPE_ROWS = 1000  # training rows on which a recipe's network is looked at, at most
 
 
 def check(
     model: nn.Module,
     loss: Loss,
-    X: Any,  # noqa: N803 the usual name of inputs
+    X: Any,
     y: Any,
     *,
     optimizer: torch.optim.Optimizer | None = None,
@@ -76,7 +80,8 @@ def check(
         problem = f"X has {len(inputs)} rows and y has {len(targets)}"
         raise UserError("check", problem, "Give one target for each row.")
     checks: list[Check] = []
-    steps, own_rate, kind = adam_steps, None, "Adam"
+    steps: StepMaker = adam_steps
+    own_rate, kind = None, "Adam"
     if optimizer is not None:
         found, _ = optimizer_checks(model, optimizer)
         checks += found
@@ -84,7 +89,7 @@ def check(
         own_rate = float(optimizer.param_groups[0]["lr"])
     with undisturbed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = _specimen(model, loss, inputs, targets, classes, seed)
+        made = admit(model, loss, inputs, targets, classes, seed)
         if isinstance(made, Check):
             return Checkup.of([*checks, made], time.monotonic() - began)
         specimen, troubles = made
@@ -99,185 +104,133 @@ def check(
     return Checkup.of(checks, time.monotonic() - began)
 
 
-def all_checks(s: Specimen) -> list[Check]:
-    """Every check of a specimen; one that cannot be made says why."""
-    groups: tuple[tuple[str, str, Callable[[Specimen], Sequence[Check]]], ...] = (
-        ("N01", "output-loss-mismatch", output_checks),
-        ("N05", "missing-nonlinearity", network_checks),
-        ("I01", "constant-weights", initial_checks),
-        ("N12", "parameters-not-learning", training_checks),
-        ("F08", "cannot-overfit-tiny-batch", lambda s: [cannot_overfit(s)]),
-        ("F09", "ignores-its-input", lambda s: [ignores_its_input(s)]),
-        ("R02", "learning-rate-bracket", lambda s: [learning_rate_bracket(s)]),
-    )
-    checks: list[Check] = []
-    for code, name, group in groups:
-        try:
-            checks += group(s)
-        except Exception as error:
-            words = f"Could not be measured: {_said(error)}"
-            checks.append(Check(code, name, "note", None, None, words))
-    return checks
-
-
-def _said(error: Exception) -> str:
-    """An error in one line."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first[:200]}"
-
-
-def _specimen(
-    model: nn.Module, loss: Loss, x: Tensor, y: Tensor, classes: int | None, seed: int
-) -> tuple[Specimen, list[Check]] | Check:
-    """A specimen and what was found while making it, or the check that failed at once."""
-    try:
-        copied = copy.deepcopy(model)
-    except Exception as error:
-        problem = f"the network cannot be copied ({_said(error)})"
-        raise UserError("check", problem, "Give it before it has computed anything.") from None
-    home = next((p.device for p in copied.parameters()), torch.device("cpu"))
-    rows = chosen_rows(len(x), y, seed)
-    x, y = x[rows.to(x.device)].to(home), y[rows.to(y.device)].to(home)
-    if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        bad = float((~torch.isfinite(x)).double().mean())
-        words = f"{bad:.1%} of the inputs are NaN or infinite."
-        remedy = Remedy("impute missing values before training")
-        return Check("D04", "not-finite-inputs", "fault", bad, 0.0, words, (remedy,))
-    trouble: list[Check] = []
-    try:
-        out = forward(copied, x[:PROBE]).detach()
-    except Exception as error:
-        if x.is_floating_point():
-            return _cannot_run("the network", x, error)
-        try:
-            out = forward(copied, x[:PROBE].float()).detach()
-            x = x.float()
-        except Exception:
-            return _cannot_run("the network", x, error)
-    if not out.is_floating_point():
-        words = f"The network gives {out.dtype} numbers: no gradient flows through whole numbers."
-        remedy = Remedy("return the outputs before argmax or rounding")
-        return Check("N12", "parameters-not-learning", "fault", 1.0, 0.0, words, (remedy,))
-    counted = count_classes(y, classes)
-    refused = _refused(loss, out, y)
-    if refused is not None:
-        wide = _width_fault(out, y, counted)
-        if wide is not None:
-            return wide
-        changed = _accepted(loss, out, y, counted)
-        says = "The loss cannot be computed"
-        outside = float(((out < 0) | (out > 1)).double().mean())
-        value, todo = None, "see what the loss wants: its shape and type of targets"
-        if changed is not None:
-            todo = f"give the targets as {changed[0]}"
-        elif outside and isinstance(loss, nn.BCELoss):
-            value = outside
-            says = f"The loss wants probabilities and {outside:.0%} of the outputs lie outside [0, 1]"
-            todo = "use BCEWithLogitsLoss, or end with a sigmoid"
-        shapes = f"outputs {tuple(out.shape)}, targets {tuple(y.shape)} of {y.dtype}"
-        words = f"{says} ({shapes}): {_said(refused)}"
-        code, name = "N01", "output-loss-mismatch"
-        failed = Check(code, name, "fault", value, None, words, (Remedy(todo),))
-        if changed is None:
-            return failed
-        trouble.append(failed)
-        y = changed[1]
-    copied.eval()
-    specimen = Specimen(
-        model=copy.deepcopy(model),
-        loss=loss,
-        x=x,
-        y=y,
-        out=out,
-        nature=nature_of(loss, out, y),
-        classes=counted,
-        stated=classes is not None,
-        seed=seed,
-    )
-    return specimen, trouble
-
-
-def _cannot_run(what: str, x: Tensor, error: Exception) -> Check:
-    words = f"With inputs {tuple(x[:PROBE].shape)} of {x.dtype} {what} raised {_said(error)}"
-    remedy = Remedy("mend forward() or the shape and type of the inputs")
-    return Check("N08", "cannot-run", "fault", None, None, words, (remedy,))
-
-
-def _refused(loss: Loss, out: Tensor, y: Tensor) -> Exception | None:
-    """What the loss says against these outputs and targets, if anything."""
-    try:
-        found = loss(out, y[: len(out)])
-        return None if isinstance(found, Tensor) else TypeError(f"it returned {type(found)}")
-    except Exception as error:
-        return error
-
-
-def _width_fault(out: Tensor, y: Tensor, classes: int | None) -> Check | None:
-    """Class numbers that are beyond the outputs."""
-    if y.is_floating_point() or classes is None or out.ndim < 2 or y.ndim != out.ndim - 1:
-        return None
-    width = out.shape[1]
-    low = int(y.min())
-    if width >= classes and low >= 0:
-        return None
-    words = f"The targets are class numbers from {low} to {int(y.max())}, the network has {width} "
-    words += "outputs: the loss cannot be computed."
-    remedy = Remedy(f"give the last layer {classes} outputs, and count classes from 0")
-    return Check("N02", "wrong-width", "fault", width, classes, words, (remedy,))
-
-
-def _accepted(
-    loss: Loss, out: Tensor, y: Tensor, classes: int | None
-) -> tuple[str, Tensor] | None:
-    """A form of the targets that the loss takes, in words and as a tensor."""
-    forms: list[tuple[str, Callable[[], Tensor]]] = [
-        ("floats, y.float()", lambda: y.float()),
-        ("floats in the outputs' shape", lambda: y.float().reshape(len(y), *out.shape[1:])),
-        ("class numbers, y.long()", lambda: y.long()),
-        ("class numbers in one dimension, y.squeeze(1).long()", lambda: y.squeeze(1).long()),
-        (
-            "one-hot floats, one_hot(y, C).float()",
-            lambda: nn.functional.one_hot(y.long(), classes or 2).float(),
-        ),
-    ]
-    for says, form in forms:
-        try:
-            made = form()
-        except Exception:
-            continue
-        if _refused(loss, out, made) is None and math.isfinite(float(loss(out, made[: len(out)]).mean())):
-            return says, made
-    return None
-
-
 def _like(model: nn.Module, optimizer: torch.optim.Optimizer) -> StepMaker:
     """Steps as the user's optimizer makes them, on a copy of the network."""
     places = {id(p): n for n, p in model.named_parameters()}
-    kind = type(optimizer)
+    kind: Any = type(optimizer)
     groups = [
         {k: v for k, v in group.items() if k != "params"}
         | {"names": [places[id(p)] for p in group["params"] if id(p) in places]}
         for group in optimizer.param_groups
     ]
 
-    def make(copied: nn.Module, lr: float | None) -> Callable[[], None]:
+    def make(copied: nn.Module) -> Step:
         named = dict(copied.named_parameters())
         wanted = []
         for group in groups:
             mine = {k: v for k, v in group.items() if k != "names"}
             mine["params"] = [named[n] for n in group["names"]]
-            if lr is not None:
-                mine["lr"] = lr
             if mine["params"]:
                 wanted.append(mine)
         try:
-            made = kind(wanted)
+            return steps_of(kind(wanted))
         except Exception:  # one with arguments of its own: what it does is not known
-            return adam_steps(copied, lr)
-        return lambda: _step(made)
+            return adam_steps(copied)
 
     return make
 
 
-def _step(optimizer: torch.optim.Optimizer) -> None:
-    optimizer.step()
+def preflight(
+    data: Dataset, recipe: Recipe, split: Split, seed: int = 0, seconds: float = 8.0
+) -> Checkup:
+    """Look for what is broken in a recipe's network before it is trained on these data.
+
+    The network, its pre-processing, its initial weights, loss and optimiser are those of the first
+    fold's training; up to 1000 of its training rows are looked at. Penalties, class weights,
+    augmentation and schedule are left out. seconds: an upper bound, short trainings are left out
+    when time is used up. Raises UserError for a network that cannot be built.
+    """
+    began = time.monotonic()
+    rows = sample_rows(split.folds[0].train, data.labels, RECIPE_ROWS, seed)
+    inputs = take(data.inputs, rows).numpy()
+    labels = torch.from_numpy(data.labels[rows])
+    every = np.arange(len(rows))
+    with undisturbed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        layers = fit_preprocess(recipe, data.schema, inputs, every, every)
+        folded = FoldInputs(inputs, [layers], torch.device("cpu"))
+        examples = Examples(folded, labels, len(data.classes), torch.device("cpu"))
+        member = Member(recipe, 0, every, every[:0], seed)
+        network = initial_network(member, examples)
+        x = folded.gather(torch.tensor([0]), torch.from_numpy(every)[None])[0]
+        made = admit(network, recipe_loss(recipe), x, labels, len(data.classes), seed)
+        if isinstance(made, Check):
+            return Checkup.of([made], time.monotonic() - began)
+        specimen, checks = made
+        specimen = dataclasses.replace(
+            specimen,
+            lr=recipe.lr,
+            steps=rule_steps(recipe),
+            optimizer=type(recipe.optimizer).__name__,
+            until=began + seconds,
+            regularisers={"input dropout": recipe.input_dropout},
+        )
+        decays = recipe.penalty(L1, on_biases=True) + recipe.penalty(L2, on_biases=True)
+        biases = [n for n, p in network.named_parameters() if p.ndim < 2] if decays else []
+        checks = [*checks, decay_on_biases(biases), *all_checks(specimen)]
+    return Checkup.of(checks, time.monotonic() - began)
+
+
+def initial_network(member: Member, examples: Examples) -> nn.Module:
+    """The member's network with the weights with which its training begins."""
+    network = build(member, examples)
+    slots = layout(network)[0]
+    row = initial_row(member, network, slots, examples)
+    named = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, value in named_rows(row, slots):
+            named[name].copy_(value)
+    return network
+
+
+def recipe_loss(recipe: Recipe) -> Loss:
+    """The recipe's loss as a function of outputs (N, C) and labels (N,), without class weights."""
+    options: Mapping[str, Any] = {"smoothing": recipe.smoothing} if recipe.smoothing else {}
+
+    def loss(outputs: Tensor, y: Tensor) -> Tensor:
+        return recipe.loss(outputs[None], y[None], **options)[0]
+
+    return loss
+
+
+def rule_steps(recipe: Recipe) -> StepMaker:
+    """Steps of the recipe's own rule, at its usual rate where no other is given.
+
+    Rules that ask for the loss again and again have no steps along a gradient: Adam's instead.
+    """
+    rule = recipe.optimizer
+    if isinstance(rule, ClosureRule):
+        return adam_steps
+    usual = rule.usual_rate if recipe.lr is None else recipe.lr
+
+    def make(model: nn.Module) -> Step:
+        slots = layout(model)[0]
+        named = dict(model.named_parameters())
+        width = slots[-1].stop
+        theta, grad = torch.zeros(1, width), torch.zeros(1, width)
+        state = tuple(torch.zeros_like(theta) for _ in rule.state)
+        weights = torch.zeros(width)
+        for slot in slots:
+            weights[slot.start : slot.stop] = float(slot.decays)
+        hyper = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+        if isinstance(rule, Muon):
+            hyper["matrices"] = [(s.start, s.stop, tuple(s.shape)) for s in slots if s.decays]
+        done = 0
+
+        @torch.no_grad()
+        def step(rate: float | None) -> None:
+            nonlocal done
+            for slot in slots:
+                parameter = named[slot.name]
+                part = slice(slot.start, slot.stop)
+                theta[0, part] = parameter.flatten()
+                grad[0, part] = 0 if parameter.grad is None else parameter.grad.flatten()
+            lr = torch.tensor([[usual if rate is None else rate]])
+            rule.update(theta, grad, state, lr, done, weights, **hyper)
+            done += 1
+            for name, value in named_rows(theta[0], slots):
+                named[name].copy_(value)
+
+        return step
+
+    return make

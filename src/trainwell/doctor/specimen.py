@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainwell.doctor.lossprobe import Loss, LossNature, nature
+from trainwell.doctor.lossprobe import Loss, LossNature
 from trainwell.errors import UserError
 
 PROBE = 256  # rows on which a network is looked at, at most
@@ -31,16 +31,24 @@ NORMS = (
     nn.modules.instancenorm._InstanceNorm,
 )
 
-# From a network and a rate (None: its own) a function that takes one step along `.grad`.
-StepMaker = Callable[[nn.Module, float | None], Callable[[], None]]
+# From a network a function that takes one step along `.grad` at a rate (None: its own).
+Step = Callable[[float | None], None]
+StepMaker = Callable[[nn.Module], Step]
 
 
-def adam_steps(model: nn.Module, lr: float | None) -> Callable[[], None]:
-    """Steps of Adam on what can be trained."""
+def adam_steps(model: nn.Module) -> Step:
+    """Steps of Adam on what can be trained; its own rate is 0.001."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=1e-3 if lr is None else lr)
+    return steps_of(torch.optim.Adam(trained, lr=1e-3))
 
-    def step() -> None:
+
+def steps_of(optimizer: torch.optim.Optimizer) -> Step:
+    """Steps of an optimizer of torch."""
+    own = [group["lr"] for group in optimizer.param_groups]
+
+    def step(rate: float | None) -> None:
+        for group, lr in zip(optimizer.param_groups, own, strict=True):
+            group["lr"] = lr if rate is None else rate
         optimizer.step()
 
     return step
@@ -143,8 +151,7 @@ def undisturbed() -> Iterator[None]:
     import random
 
     theirs, python = np.random.get_state(), random.getstate()  # noqa: NPY002 what users draw from
-    cuda = torch.cuda.is_initialized()
-    devices = list(range(torch.cuda.device_count())) if cuda else []
+    devices = list(range(torch.cuda.device_count()))
     try:
         with torch.random.fork_rng(devices=devices), torch.enable_grad():
             yield
@@ -173,7 +180,7 @@ def chosen_rows(count: int, y: Tensor, seed: int) -> Tensor:
         return order
     labels = y[order.to(y.device)].cpu()
     turn = torch.zeros(len(order), dtype=torch.long)
-    for c in labels.unique():
+    for c in range(int(labels.min()), int(labels.max()) + 1):
         mine = (labels == c).nonzero().flatten()
         turn[mine] = torch.arange(len(mine))
     first = (turn < 2).nonzero().flatten()  # two of each class
@@ -191,8 +198,3 @@ def count_classes(y: Tensor, given: int | None) -> int | None:
         hot = bool(((y.sum(1) - 1).abs() < 1e-3).all()) and bool((y >= 0).all())
         return y.shape[1] if hot else None
     return 2 if bool(((y == 0) | (y == 1)).all()) else None
-
-
-def nature_of(loss: Loss, out: Tensor, y: Tensor) -> LossNature:
-    """See `lossprobe.nature`; asked on the first rows."""
-    return nature(loss, out.detach(), y[: len(out)])

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import correct
-from trainwell.doctor.specimen import BATCH, Specimen, adam_steps, forward
+from trainwell.doctor.specimen import BATCH, Specimen, StepMaker, adam_steps, forward
 from trainwell.doctor.tape import weight_layers
 
 SLIDE = "Performance plot"
 TINY, MOST_STEPS, LOOK = 20, 500, 10  # rows, steps, steps between two looks
 NEARLY = 0.9  # of the tiny batch's rows
 PASSED = 0.05  # of the first loss, where targets are no classes
-SEEDS, PAIRED_STEPS = 5, 40
+ROUNDS, PAIRED_STEPS, SURE = 5, 40, 4.0  # of paired trainings; standard errors
 RATES, RUNGS, STEPS = (1e-6, 10.0), 29, 3  # of the range test
 FALLS, RISES = 0.02, 1.3  # relative change of the loss that counts
 OUTSIDE = 3.0  # times outside of the bracket
@@ -55,13 +55,13 @@ def cannot_overfit(s: Specimen) -> Check:
         words = "One linear layer need not be able to learn every batch by heart."
         return Check("F08", name, "pass", None, 1.0, words, (), SLIDE)
     best, tried, steps = 0.0, [], 0
-    plans = [(adam_steps, 1e-3), (adam_steps, 1e-2)]
+    plans: list[tuple[StepMaker, float | None]] = [(adam_steps, 1e-3), (adam_steps, 1e-2)]
     if s.steps is not adam_steps or s.lr is not None:
         plans += [(s.steps, s.lr), (s.steps, None if s.lr is None else s.lr / 5)]
     for make, rate in plans:
         if not s.in_time:
             return late("F08", name, SLIDE)
-        done, steps = _overfit(s, x, y, make(model := s.fresh(dropout=False), rate), model)
+        done, steps = _overfit(s, x, y, make, rate)
         best = max(best, done)
         tried.append("its own rate" if rate is None else f"{rate:g}")
         if best >= 1:
@@ -81,19 +81,20 @@ def cannot_overfit(s: Specimen) -> Check:
 
 
 def _overfit(
-    s: Specimen, x: Tensor, y: Tensor, step: object, model: nn.Module
+    s: Specimen, x: Tensor, y: Tensor, make: StepMaker, rate: float | None
 ) -> tuple[float, int]:
     """Share of rows that are right in the end, and the steps; nan where time ended it."""
-    assert callable(step)
-    first, share, noisy = None, 0.0, False
+    model = s.fresh(dropout=False)
+    step = make(model)
+    first, share = None, 0.0
     for number in range(1, MOST_STEPS + 1):
         model.zero_grad(set_to_none=True)
-        out = forward(model, x, train=not noisy and len(x) > 1, seed=number)
+        out = forward(model, x, train=len(x) > 1, seed=number)
         loss = s.value(out, y)
         if not loss.requires_grad or not bool(torch.isfinite(loss)):
             return share, number
-        loss.backward()
-        step()
+        torch.autograd.backward(loss)
+        step(rate)
         first = float(loss) if first is None else first
         if number % LOOK == 0:
             hit = correct(out.detach(), y, s.nature.wants)
@@ -116,7 +117,7 @@ def ignores_its_input(s: Specimen) -> Check:
     name = "ignores-its-input"
     steps, best = 0, None
     model = s.fresh(dropout=False)
-    x, y = s.probe
+    x = s.probe[0]
     with torch.no_grad():
         other = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(s.seed))]
         before, after = forward(model, x).double(), forward(model, other).double()
@@ -126,12 +127,12 @@ def ignores_its_input(s: Specimen) -> Check:
     sides = [_Side(s, False), _Side(s, True)]
     remedy = Remedy("look at forward() and at how inputs and labels were joined")
     if not constant or any(p.requires_grad for p in model.parameters()):
-        for _ in range(SEEDS):
+        for _ in range(ROUNDS):
             if not s.in_time:
                 break
             real, exchanged = (side.train(PAIRED_STEPS) for side in sides)
             steps += PAIRED_STEPS
-            differences += [e - r for e, r in zip(exchanged, real, strict=True)]
+            differences = [e - r for e, r in zip(exchanged, real, strict=True)]
             best = _clear(differences)
             if best is not None and best > 0:
                 words = f"After {steps} steps the loss is lower than with inputs exchanged between "
@@ -149,6 +150,9 @@ def ignores_its_input(s: Specimen) -> Check:
     if not differences:
         return late("F09", name, SLIDE)
     mean = sum(differences) / len(differences)
+    if not math.isfinite(mean):
+        words = "The loss is not finite in the first steps: nothing can be compared."
+        return Check("F09", name, "note", None, 0.0, words, (remedy,), SLIDE)
     words = f"In {steps} steps the loss was no lower than with inputs exchanged between rows "
     words += f"(difference {mean:.2g}): the inputs say little about the targets, or are not used."
     return Check("F09", name, "note", mean, 0.0, words, (remedy,), SLIDE)
@@ -159,7 +163,7 @@ class _Side:
 
     def __init__(self, s: Specimen, exchanged: bool) -> None:
         self.s, self.model = s, s.fresh(dropout=False)
-        self.step = adam_steps(self.model, 1e-3)
+        self.step = adam_steps(self.model)
         self.rows = s.batches(s.seed)
         order = torch.randperm(len(s.x), generator=torch.Generator().manual_seed(s.seed + 1))
         self.order = order if exchanged else torch.arange(len(s.x))
@@ -172,21 +176,20 @@ class _Side:
             x = self.s.x[self.order[rows]]
             loss = self.s.value(forward(self.model, x, train=len(rows) > 1), self.s.y[rows])
             if loss.requires_grad:
-                loss.backward()
-                self.step()
+                torch.autograd.backward(loss)
+                self.step(None)
             losses.append(float(loss))
         return losses
 
 
 def _clear(differences: Sequence[float]) -> float | None:
-    """The mean difference over blocks of ten steps where it is above noise, else None."""
+    """The mean of these differences where it is above their noise, else None."""
     values = torch.tensor(differences, dtype=torch.float64)
     if not bool(torch.isfinite(values).all()):
         return None
-    blocks = values.view(-1, 10).mean(1)[1:]  # the first steps are the same on both sides
-    error = float(blocks.std()) / math.sqrt(len(blocks))
-    mean = float(blocks.mean())
-    return mean if mean > 3 * error else None
+    error = float(values.std()) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return mean if mean > SURE * error else None
 
 
 def learning_rate_bracket(s: Specimen) -> Check:
@@ -197,13 +200,13 @@ def learning_rate_bracket(s: Specimen) -> Check:
     """
     name, slide = "learning-rate-bracket", "Learning rate"
     model = s.fresh(dropout=False)
+    step = s.steps(model)
     losses, rates = [], []
     rows = s.batches(s.seed, 2 * BATCH)
     for rung in range(RUNGS):
         if not s.in_time:
             return late("R02", name, slide)
         rate = RATES[0] * (RATES[1] / RATES[0]) ** (rung / (RUNGS - 1))
-        step = s.steps(model, rate)
         seen = []
         for batch, _ in zip(rows, range(STEPS), strict=False):
             model.zero_grad(set_to_none=True)
@@ -211,8 +214,8 @@ def learning_rate_bracket(s: Specimen) -> Check:
             seen.append(float(loss))
             if not loss.requires_grad or not math.isfinite(seen[-1]):
                 break
-            loss.backward()
-            step()
+            torch.autograd.backward(loss)
+            step(rate)
         losses.append(sum(seen) / len(seen))
         rates.append(rate)
         least = min(losses)
@@ -245,7 +248,7 @@ def _bracket(s: Specimen, low: float | None, high: float | None) -> Check:
     if s.lr > OUTSIDE * top:
         words += f"; {s.lr:g} is {s.lr / top:.0f} times that."
         return Check("R02", name, "warning", s.lr, top, words, (remedy,), slide)
-    if s.lr < low / (10 * OUTSIDE):
+    if 0 < s.lr < low / (10 * OUTSIDE):
         words += f"; {s.lr:g} is {low / s.lr:.0f} times smaller than the first of them."
         return Check("R02", name, "warning", s.lr, low, words, (remedy,), slide)
     if s.lr < low / OUTSIDE:
