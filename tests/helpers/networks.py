@@ -377,7 +377,9 @@ def planted(seed: int) -> dict[str, tuple[set[str], str, Case]]:
     )  # fmt: skip
     blind = Call(lambda s, t: s.net(t * 0), net=mlp(12, 32, 4))
     wrong = Call(lambda s, t: s.b(Wrong.apply(s.a(t))), a=nn.Linear(12, 32), b=nn.Linear(32, 4))
-    early = nn.Sequential(nn.Linear(12, 32), nn.Dropout(0.3), nn.BatchNorm1d(32), relu())
+    early = nn.Sequential(
+        nn.Linear(12, 32), nn.Dropout(0.3), nn.BatchNorm1d(32), relu(), nn.Linear(32, 4)
+    )
     small = _filled(mlp(12, 64, 64, 64, 4), lambda w: nn.init.normal_(w, std=0.01))
     heads = _filled(mlp(12, 64, 4), lambda w: nn.init.normal_(w, std=1.0))
     across = Call(lambda s, t: s.head(s.rnn(t)[0][:, -1]), rnn=nn.GRU(2, 24), head=nn.Linear(24, 3))
@@ -432,7 +434,7 @@ def planted(seed: int) -> dict[str, tuple[set[str], str, Case]]:
              CE, x, y, {}),
         ),
         "dropped outputs": ({"N07"}, "note", (add(mlp(12, 32, 4), nn.Dropout(0.3)), CE, x, y, {})),
-        "dropout before batch norm": ({"N07"}, "note", (early.append(nn.Linear(32, 4)), CE, x, y, {})),
+        "dropout before batch norm": ({"N07"}, "note", (early, CE, x, y, {})),
         "dropout at prediction": ({"N07"}, "fault", (random, CE, x, y, {})),
         "narrow": ({"N08"}, "warning", (mlp(12, 2, 4), CE, x, y, {})),
         "one pixel": ({"N08"}, "warning", (one_pixel, CE, px, py, {})),
@@ -440,7 +442,8 @@ def planted(seed: int) -> dict[str, tuple[set[str], str, Case]]:
         "rows mixed": ({"N09"}, "fault", (Mixing(), CE, x, y, {})),
         "batch axis": ({"N09"}, "fault", (across, CE, sx, sy, {})),
         "broadcast": (
-            {"N09"}, "fault", (mlp(12, 32, 1), lambda o, t: ((o - t) ** 2).mean(), bx, by[:, 0], {}),
+            {"N09"}, "fault",
+            (mlp(12, 32, 1), lambda o, t: ((o - t) ** 2).mean(), bx, by[:, 0], {}),
         ),
         "sum": ({"N10"}, "note", (mlp(12, 32, 4), nn.CrossEntropyLoss(reduction="sum"), x, y, {})),
         "no reduction": (
@@ -454,7 +457,8 @@ def planted(seed: int) -> dict[str, tuple[set[str], str, Case]]:
         "unused": ({"N12"}, "fault", (_unused(), CE, x, y, {})),
         "not in the optimizer": ({"N12"}, "fault", (some, CE, x, y, {"optimizer": partly})),
         "negative loss": (
-            {"N13"}, "fault", (mlp(12, 32, 4), lambda o, t: -functional.cross_entropy(o, t), x, y, {}),
+            {"N13"}, "fault",
+            (mlp(12, 32, 4), lambda o, t: -functional.cross_entropy(o, t), x, y, {}),
         ),
         "maximising": (
             {"N13"}, "fault", (uphill, CE, x, y, _sgd(uphill, lr=0.1, maximize=True)),

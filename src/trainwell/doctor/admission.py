@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,37 +15,41 @@ from trainwell.doctor.lossprobe import Loss, nature
 from trainwell.doctor.network_rules import network_checks
 from trainwell.doctor.output_rules import output_checks
 from trainwell.doctor.specimen import (
-    PROBE,
+    Attempt,
     Specimen,
     chosen_rows,
     count_classes,
     forward,
+    probe_rows,
 )
-from trainwell.doctor.tiny_batch import cannot_overfit, ignores_its_input, learning_rate_bracket
+from trainwell.doctor.tiny_batch import short_trainings
 from trainwell.doctor.training_rules import training_checks
 from trainwell.errors import UserError
 
 
 def all_checks(s: Specimen) -> list[Check]:
     """Every check of a specimen; one that cannot be made says why."""
-    groups: tuple[tuple[str, str, Callable[[Specimen], Sequence[Check]]], ...] = (
-        ("N01", "output-loss-mismatch", output_checks),
-        ("N05", "missing-nonlinearity", network_checks),
-        ("I01", "constant-weights", initial_checks),
-        ("N12", "parameters-not-learning", training_checks),
-        ("F08", "cannot-overfit-tiny-batch", lambda s: [cannot_overfit(s)]),
-        ("F09", "ignores-its-input", lambda s: [ignores_its_input(s)]),
-        ("R02", "learning-rate-bracket", lambda s: [learning_rate_bracket(s)]),
-    )
-    checks: list[Check] = []
+    groups = (output_checks, network_checks, initial_checks, training_checks, short_trainings)
     learns = any(p.requires_grad for p in s.model.parameters())
-    for code, name, group in groups if learns else groups[:4]:
+    checks: list[Check] = []
+    for group in groups if learns else groups[:4]:
         try:
-            checks += group(s)
+            attempts = group(s)
         except Exception as error:
-            words = f"Could not be measured: {_said(error)}"
-            checks.append(Check(code, name, "note", None, None, words))
+            words = f"{group.__doc__} None of it could be measured: {_said(error)}"
+            checks.append(Check("N08", "not-measured", "note", None, None, words))
+            continue
+        checks += [_made(attempt) for attempt in attempts]
     return checks
+
+
+def _made(attempt: Attempt) -> Check:
+    code, name, make = attempt
+    try:
+        return make()
+    except Exception as error:
+        words = f"Could not be measured: {_said(error)}"
+        return Check(code, name, "note", None, None, words)
 
 
 def _said(error: Exception) -> str:
@@ -66,9 +70,13 @@ def admit(
     except Exception as error:
         problem = f"the network cannot be copied ({_said(error)})"
         raise UserError("check", problem, "Give it before it has computed anything.") from None
-    home = next((p.device for p in copied.parameters()), torch.device("cpu"))
+    home, kind = next(
+        ((p.device, p.dtype) for p in copied.parameters()), (torch.device("cpu"), torch.float32)
+    )
     rows = chosen_rows(len(x), y, seed)
     x, y = x[rows.to(x.device)].to(home), y[rows.to(y.device)].to(home)
+    x = x.to(kind) if x.is_floating_point() else x  # real numbers as the network's own
+    y = y.to(kind) if y.is_floating_point() else y
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         bad = float((~torch.isfinite(x)).double().mean())
         words = f"{bad:.1%} of the inputs are NaN or infinite."
@@ -76,12 +84,12 @@ def admit(
         return Check("D04", "not-finite-inputs", "fault", bad, 0.0, words, (remedy,))
     trouble: list[Check] = []
     try:
-        out = forward(copied, x[:PROBE]).detach()
+        out = forward(copied, x[: probe_rows(x)]).detach()
     except Exception as error:
         if x.is_floating_point():
             return _cannot_run("the network", x, error)
         try:
-            out = forward(copied, x[:PROBE].float()).detach()
+            out = forward(copied, x[: probe_rows(x)].float()).detach()
             x = x.float()
         except Exception:
             return _cannot_run("the network", x, error)
@@ -131,7 +139,9 @@ def admit(
 
 
 def _cannot_run(what: str, x: Tensor, error: Exception) -> Check:
-    words = f"With inputs {tuple(x[:PROBE].shape)} of {x.dtype} {what} raised {_said(error)}"
+    words = (
+        f"With inputs {tuple(x[: probe_rows(x)].shape)} of {x.dtype} {what} raised {_said(error)}"
+    )
     remedy = Remedy("mend forward() or the shape and type of the inputs")
     return Check("N08", "cannot-run", "fault", None, None, words, (remedy,))
 

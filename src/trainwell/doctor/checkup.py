@@ -14,7 +14,6 @@ from trainwell.doctor.finding import (
     Finding,
     Level,
     counts_by_level,
-    worst_first,
 )
 
 WORDS: dict[Level, str] = {"pass": "PASS", "note": "NOTE", "warning": "WARN", "fault": "FAIL"}
@@ -40,10 +39,12 @@ class Checkup:
         # What follows from another problem comes after it: a tiny batch cannot be overfitted
         # because of something that stands elsewhere in this list.
         place |= {"F08": len(ORDER), "F09": len(ORDER) + 1, "R02": len(ORDER) + 2}
-        ordered = sorted(
-            checks, key=lambda c: (-LEVELS.index(c.level), place.get(c.code, len(ORDER)))
-        )
-        return cls(tuple(ordered), seconds)
+
+        def rank(check: Check) -> tuple[int, int]:
+            code = "F08" if check.name == "zero-gradient" else check.code
+            return -LEVELS.index(check.level), place.get(code, len(ORDER))
+
+        return cls(tuple(sorted(checks, key=rank)), seconds)
 
     @property
     def worst(self) -> Level:
@@ -51,9 +52,8 @@ class Checkup:
         return max((c.level for c in self.checks), key=LEVELS.index, default="pass")
 
     def findings(self) -> list[Finding]:
-        """Checks that did not pass, worst first."""
-        found = (c.as_finding() for c in self.checks)
-        return worst_first(f for f in found if f is not None)
+        """Checks that did not pass, in the same order."""
+        return [f for c in self.checks if (f := c.as_finding()) is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data: {"checks": [...]}."""

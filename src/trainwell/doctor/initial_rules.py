@@ -15,30 +15,37 @@ from torch import Tensor, nn
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import value_of
 from trainwell.doctor.output_rules import chance_loss, wrong_first_loss
-from trainwell.doctor.specimen import NORMS, Specimen, forward
+from trainwell.doctor.specimen import NORMS, Attempt, Specimen, forward
 from trainwell.doctor.tape import Event, Tape, record, units, weight_layers
 
 SLIDE = "Weight initialization"
 HE = Remedy("draw He weights, N(0, 1) · sqrt(2 / n)", (("init", "He()"),))
+STANDARDISE = Remedy(
+    "standardise each feature on the training rows", (("preprocess", "(Standardize(),)"),)
+)
 SYMMETRIC = 0.5  # share of unit pairs with the same weights
 ALIKE = 1e-3  # relative distance below which two units are the same
 GROWS, SHRINKS = 2.0, 0.25  # factor of the spread from layer to layer
 HUGE = 10.0  # times the spread of the inputs
 FLAT = 1e-3  # spread of the outputs over rows
-DEAD_NOTE, DEAD, DEAD_MOST = 0.1, 0.2, 0.5  # share of a layer's units
-SCALE, RATIO = 10.0, 100.0  # of inputs
+DEAD_NOTE, DEAD, DEAD_MOST = 0.2, 0.4, 0.6  # share of a layer's units that stay silent
+SCALE, RATIO, TINY = 10.0, 100.0, 0.05  # of inputs
 WAKE = 40  # steps after which silent units are looked at again
 PAIRS = 256  # units that are compared with each other, at most
 
 
-def initial_checks(s: Specimen) -> list[Check]:
+def initial_checks(s: Specimen) -> list[Attempt]:
     """I01 to I05 and the scale of the inputs."""
-    model = s.fresh(dropout=False)
-    tape = record(model, s.probe[0], train=len(s.x) > 1)
-    symmetric = constant_weights(s, tape)
-    sizes = [] if symmetric.level == "fault" else [weights_too_large(s, tape)]
-    sizes += [] if symmetric.level == "fault" else [weights_too_small(s, tape)]
-    return [symmetric, *sizes, dead_at_birth(s, tape), wrong_first_loss(s), *input_scale(s)]
+    tape = record(s.fresh(dropout=False), s.probe[0], train=len(s.x) > 1)
+    return [
+        ("I01", "constant-weights", lambda: constant_weights(s, tape)),
+        ("I02", "weights-too-large", lambda: weights_too_large(s, tape)),
+        ("I03", "weights-too-small", lambda: weights_too_small(s, tape)),
+        ("I04", "dead-at-birth", lambda: dead_at_birth(s, tape)),
+        ("I05", "wrong-first-loss", lambda: wrong_first_loss(s)),
+        ("D01", "unscaled-inputs", lambda: unscaled_inputs(s)),
+        ("D02", "shrunk-twice", lambda: shrunk_twice(s)),
+    ]
 
 
 def constant_weights(s: Specimen, tape: Tape) -> Check:
@@ -102,7 +109,7 @@ def _after_steps(s: Specimen, count: int) -> nn.Module:
 
 def _spreads(tape: Tape) -> list[tuple[Event, float]]:
     """Standard deviation over rows of what each weight layer makes, mean over its units."""
-    return [(e, float(units(e.made).double().std(0).mean())) for e in tape.weights()]
+    return [(e, float(e.made_units.std(0).mean())) for e in tape.weights()]
 
 
 def _runs(tape: Tape) -> list[list[tuple[Event, float]]]:
@@ -125,7 +132,8 @@ def weights_too_large(s: Specimen, tape: Tape) -> Check:
         return Check("I02", name, "pass", None, GROWS, "No weight layers were seen.", (), SLIDE)
     base = max(float(layers[0].given.double().std()), 1e-12) if _real(layers[0]) else 1.0
     gain, widest = 0.0, 0.0
-    for run in _runs(tape):
+    runs = _runs(tape)
+    for run in runs:
         gain = max(gain, _gain([v for _, v in run]))
         # Unscaled inputs are another problem: what counts is the spread beside theirs.
         widest = max(widest, *(v / base for _, v in run))
@@ -133,7 +141,7 @@ def weights_too_large(s: Specimen, tape: Tape) -> Check:
     with torch.no_grad():
         first = value_of(s.loss, forward(s.fresh(dropout=False), x, train=len(x) > 1), y)
     chance = chance_loss(s)
-    last = _runs(tape)[-1][-1][1] / base
+    last = runs[-1][-1][1] / base
     large = (gain > GROWS or widest > HUGE or last > HUGE) and base < SCALE
     follows = math.isfinite(chance) and chance > 0 and not first <= 3 * chance
     if large and follows:
@@ -221,7 +229,7 @@ def _silent(tape: Tape) -> list[tuple[float, str, int]]:
     found = []
     for event in tape.events:
         if event.kind == "relu":
-            values = units(event.made)
+            values = event.made_units
             dead = int((values == 0).all(0).sum())
             expected = 0.02 * values.shape[1]
             sure = dead > expected + 3 * math.sqrt(expected) + 1
@@ -229,50 +237,51 @@ def _silent(tape: Tape) -> list[tuple[float, str, int]]:
     return found
 
 
-def input_scale(s: Specimen) -> list[Check]:
-    """What enters the first trainable layer: unscaled (D01) or shrunk twice (D02)."""
-    slide = "Data pre-processing"
-    given = _first_input(s)
-    if given is None:
+def unscaled_inputs(s: Specimen) -> Check:
+    """What enters the first trainable layer: large features, or some much larger than others."""
+    name, slide = "unscaled-inputs", "Data pre-processing"
+    values = _first_input(s)
+    if values is None:
         words = "A norm or an embedding comes first, or nothing that can be learned."
-        return [Check("D01", "unscaled-inputs", "pass", None, SCALE, words, (), slide)]
-    values = units(given).double() if given.ndim != 3 else given.double().flatten(0, 1)
+        return Check("D01", name, "pass", None, SCALE, words, (), slide)
     mean, std = values.mean(0), values.std(0)
-    moving = std[std > 0]
+    moving = std > 0
     size = float(torch.maximum(mean.abs(), std).max())
-    usual = float(moving.median()) if len(moving) else 1.0
+    usual = float(std[moving].median()) if bool(moving.any()) else 1.0
     ratio = float(std.max()) / max(usual, 1e-12)
-    fix = Remedy(
-        "standardise each feature on the training rows", (("preprocess", "(Standardize(),)"),)
-    )
-    level: Level = "fault" if size > SCALE or ratio > RATIO else "pass"
+    offset = float((mean.abs() > std)[moving].double().mean()) if bool(moving.any()) else 0.0
     words = f"The largest mean or spread of an input is {size:.3g}, the largest spread {ratio:.3g} "
     words += "times the usual one."
-    if level == "fault":
-        words += " Inputs of such a size set the pace of training: the rate that they allow is too "
-        words += "small for the others."
-    offset = float((mean.abs() > std)[std > 0].double().mean()) if len(moving) else 0.0
-    if level == "pass" and offset > 0.5:
+    level: Level = "pass"
+    if size > SCALE or ratio > RATIO:
+        level = "fault"
+        words += " Such inputs set the pace: the rate that they allow is too small for the others."
+    elif offset > 0.5:
         level = "note"
         words = f"{offset:.0%} of the inputs have a mean larger than their spread: zero mean is "
         words += "better."
-    remedies = (fix,) if level != "pass" else ()
-    first = Check("D01", "unscaled-inputs", level, max(size, 0.0), SCALE, words, remedies, slide)
-    largest, widest = float(values.abs().max()), float(std.max())
-    tiny = largest < 0.1 and widest < 0.05
-    said = f"The inputs lie within ± {largest:.2g}, their spread is at most {widest:.2g}."
-    if tiny:
-        said += " They look as if they had been divided twice."
-    second = Check(
-        "D02", "shrunk-twice", "warning" if tiny else "pass", widest, 0.05, said,
-        (fix,) if tiny else (), slide,
-    )  # fmt: skip
-    return [first, second]
+    remedies = (STANDARDISE,) if level != "pass" else ()
+    return Check("D01", name, level, size, SCALE, words, remedies, slide)
+
+
+def shrunk_twice(s: Specimen) -> Check:
+    """Inputs so small that they look divided twice, for instance by 255 and again by 255."""
+    name, slide = "shrunk-twice", "Data pre-processing"
+    values = _first_input(s)
+    if values is None:
+        words = "A norm or an embedding comes first, or nothing that can be learned."
+        return Check("D02", name, "pass", None, TINY, words, (), slide)
+    largest, widest = float(values.abs().max()), float(values.std(0).max())
+    words = f"The inputs lie within ± {largest:.2g}, their spread is at most {widest:.2g}."
+    if largest >= 2 * TINY or widest >= TINY or widest == 0:
+        return Check("D02", name, "pass", widest, TINY, words, (), slide)
+    words += " They look as if they had been divided twice."
+    return Check("D02", name, "warning", widest, TINY, words, (STANDARDISE,), slide)
 
 
 def _first_input(s: Specimen) -> Tensor | None:
-    """What enters the first module with parameters that are trained; None where that is a norm,
-    an embedding or not seen."""
+    """What enters the first module with parameters that are trained, (N, features or channels);
+    None where that is a norm, an embedding or not seen."""
     model = s.fresh()
     found: list[tuple[nn.Module, Any]] = []
 
@@ -295,7 +304,7 @@ def _first_input(s: Specimen) -> Tensor | None:
     given = found[0][1]
     frozen = any(not p.requires_grad for p in model.parameters())
     real = isinstance(given, Tensor) and given.is_floating_point() and len(given) > 1
-    return given if real and not frozen else None
+    return units(given, found[0][0]).double() if real and not frozen else None
 
 
 def _listed(names: list[str]) -> str:

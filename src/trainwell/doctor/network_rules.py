@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Level, Remedy
-from trainwell.doctor.specimen import DROPOUTS, Specimen, forward
-from trainwell.doctor.tape import Event, Tape, record, units, weight_layers
+from trainwell.doctor.specimen import DROPOUTS, Attempt, Specimen, forward
+from trainwell.doctor.tape import Event, Tape, record, weight_layers
 
 SLIDE = "Activation and loss function"
 AFFINE = 1e-3  # relative departure from f((a + b) / 2) = (f(a) + f(b)) / 2 that rounding explains
@@ -26,16 +26,16 @@ DEEP = 4  # hidden layers from which on sigmoid and tanh lose the signal
 RELU = Remedy("put a ReLU (or leaky ReLU) between the two layers")
 
 
-def network_checks(s: Specimen) -> list[Check]:
+def network_checks(s: Specimen) -> list[Attempt]:
     """N05 to N09."""
     tape = record(s.fresh(), s.probe[0])
     return [
-        missing_nonlinearity(s, tape),
-        unsuited_activation(s, tape),
-        dropout_misuse(s),
-        bottleneck(s, tape),
-        samples_mixed(s),
-        broadcast_loss(s),
+        ("N05", "missing-nonlinearity", lambda: missing_nonlinearity(s, tape)),
+        ("N06", "unsuited-activation", lambda: unsuited_activation(s, tape)),
+        ("N07", "dropout-misuse", lambda: dropout_misuse(s)),
+        ("N08", "bottleneck", lambda: bottleneck(s, tape)),
+        ("N09", "samples-mixed", lambda: samples_mixed(s)),
+        ("N09", "broadcast-loss", lambda: broadcast_loss(s)),
     ]
 
 
@@ -73,8 +73,8 @@ def missing_nonlinearity(s: Specimen, tape: Tape) -> Check:
 def _deliberate(first: Event, second: Event) -> bool:
     """Whether a pair of linear layers saves weights: low rank, or one channel at a time."""
     grouped = any(getattr(e.module, "groups", 1) > 1 for e in (first, second))
-    inner = units(first.made).shape[1]
-    around = min(units(first.given).shape[1], units(second.made).shape[1])
+    inner = first.made_units.shape[1]
+    around = min(first.given_units.shape[1], second.made_units.shape[1])
     return grouped or inner < around / 2
 
 
@@ -176,7 +176,7 @@ def unsuited_activation(s: Specimen, tape: Tape) -> Check:
 def dropout_misuse(s: Specimen) -> Check:
     """Dropout that is active at prediction, on the outputs, before batch norm, or very strong."""
     name, slide = "dropout-misuse", "Dropout"
-    x = s.probe[0]
+    x = s.x[: 2 * ROWS]
     with torch.no_grad():
         first, again = (forward(s.fresh(), x, seed=seed) for seed in (1, 2))
     change = float((first - again).norm()) / max(float((first - first.mean(0)).norm()), 1e-12)
@@ -250,10 +250,10 @@ def bottleneck(s: Specimen, tape: Tape) -> Check:
     narrow = []
     for event in layers[:-1]:
         behind = {e.kind for e in tape.behind(event)}
-        width = units(event.made).shape[1]
+        width = event.made_units.shape[1]
         if width < least and behind & {"relu", "sigmoid", "tanh"} and event.made.ndim == 2:
             narrow.append((width, event.name))
-    widths = [units(e.made).shape[1] for e in layers[:-1]]
+    widths = [e.made_units.shape[1] for e in layers[:-1]]
     if narrow:
         width, where = min(narrow)
         words = f"Hidden layer {where} has {width} unit{'s' if width > 1 else ''} for {classes} "

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import value_of, wanted
-from trainwell.doctor.specimen import Specimen, forward
+from trainwell.doctor.specimen import Attempt, Specimen, forward
 
 SLIDE = "Activation and loss function"
 ROW_SUM = 1e-4  # how near to 1 the outputs of a row sum where a softmax made them
-FIRST_LOSS_NOTE, FIRST_LOSS = 0.5, 1.0  # relative distance of the first loss from that of chance
+FIRST_LOSS_NOTE, FIRST_LOSS = 0.5, 2.0  # relative distance of the first loss from that of chance
 VIEWS = {"View", "UnsafeView", "Squeeze", "Unsqueeze", "Select", "Slice", "Reshape", "T", "Clone"}
 VIEWS |= {"Transpose", "Permute", "Expand", "ToCopy", "Alias", "ReshapeAlias"}
 LAST = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax"}
@@ -61,11 +61,15 @@ def row_sum_error(out: Tensor) -> float:
     return float((out.double().sum(1) - 1).abs().max())
 
 
-def output_checks(s: Specimen) -> list[Check]:
+def output_checks(s: Specimen) -> list[Attempt]:
     """N01 to N04: all that concerns the outputs and the loss."""
     made = made_by(s)
-    checks = (wrong_width, softmax_twice, activation_on_logits, output_loss_mismatch)
-    return [one(s, made) for one in checks]
+    return [
+        ("N01", "output-loss-mismatch", lambda: output_loss_mismatch(s, made)),
+        ("N02", "wrong-width", lambda: wrong_width(s, made)),
+        ("N03", "softmax-twice", lambda: softmax_twice(s, made)),
+        ("N04", "activation-on-logits", lambda: activation_on_logits(s, made)),
+    ]
 
 
 def wrong_width(s: Specimen, made: str) -> Check:
@@ -168,19 +172,15 @@ def output_loss_mismatch(s: Specimen, made: str) -> Check:
         found = ("fault", error, says, "use CrossEntropyLoss on the raw outputs")
     elif wants == "binary-probabilities":
         outside = float(((out < 0) | (out > 1)).double().mean())
-        if outside or made not in ("sigmoid", "softmax"):
+        if outside or made in ("relu", "tanh", "log_softmax"):
             says = f"The loss wants probabilities; {outside:.0%} of the outputs lie outside [0, 1]."
             found = ("fault", outside, says, "use BCEWithLogitsLoss, or end with a sigmoid")
     elif wants == "values" and wanted(out, s.y[: len(out)]) is not None and s.classes is not None:
-        says = "A squared or absolute error compares outputs with class labels: it trains, but its "
-        says += (
-            "gradient fades where the network is confidently wrong. Cross-entropy is the default."
-        )
+        says = "A squared or absolute error compares outputs with class labels: it trains, but "
+        says += "gives no probabilities. Cross-entropy is the default."
         found = ("warning", 1.0, says, "use CrossEntropyLoss, or BCEWithLogitsLoss for one output")
     elif wants == "logits" and s.nature.bounded and s.nature.floor < 1e-3:
-        says = (
-            "The loss of outputs that are certain and wrong is bounded: its gradient fades there."
-        )
+        says = "The loss of outputs that are certain and wrong is bounded: gradients fade there."
         says += " Cross-entropy is the default."
         found = ("warning", 1.0, says, "use CrossEntropyLoss")
     if found is None:

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainwell.doctor.finding import Check
 from trainwell.doctor.lossprobe import Loss, LossNature
 from trainwell.errors import UserError
 
-PROBE = 256  # rows on which a network is looked at, at most
+PROBE, LEAST = 256, 64  # rows on which a network is looked at, at most and at least
+NUMBERS = 1 << 18  # in them: fewer rows of large inputs
 ROWS = 2000  # rows from which batches for short trainings are drawn, at most
 BATCH = 32  # rows of a step in a short training
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
@@ -30,6 +32,9 @@ NORMS = (
     nn.LocalResponseNorm,
     nn.modules.instancenorm._InstanceNorm,
 )
+
+# A check that may fail to be made: its code and name, and what makes it.
+Attempt = tuple[str, str, Callable[[], Check]]
 
 # From a network a function that takes one step along `.grad` at a rate (None: its own).
 Step = Callable[[float | None], None]
@@ -82,7 +87,7 @@ class Specimen:
     @property
     def probe(self) -> tuple[Tensor, Tensor]:
         """The first rows with their targets."""
-        return self.x[:PROBE], self.y[:PROBE]
+        return self.x[: len(self.out)], self.y[: len(self.out)]
 
     @property
     def in_time(self) -> bool:
@@ -147,29 +152,35 @@ def _tensor(raw: Any) -> Tensor:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random numbers (torch, numpy, Python) and the mode of autograd are afterwards as before."""
+    """Random numbers (torch, numpy, Python) and the mode of autograd are afterwards as before.
+
+    Inside there is one thread: the work is small, and the numbers are the same on every machine.
+    """
     import random
 
     theirs, python = np.random.get_state(), random.getstate()  # noqa: NPY002 what users draw from
     devices = list(range(torch.cuda.device_count()))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=devices), torch.enable_grad():
             yield
     finally:
+        torch.set_num_threads(threads)
         np.random.set_state(theirs)  # noqa: NPY002
         random.setstate(python)
 
 
 def as_tensor(values: Any, what: str) -> Tensor:
-    """Rows as a tensor: real numbers of double precision become single, as in training."""
+    """Rows as a tensor; whole numbers of an array become int64, as torch wants class numbers."""
     try:
         found = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
     except (TypeError, ValueError) as error:
         raise UserError("check", f"{what} cannot be a tensor ({error})", "Give an array.") from None
     if found.ndim == 0 or not len(found):
         raise UserError("check", f"{what} holds no rows", "Give some training rows.")
-    found = found.detach()
-    return found.float() if found.dtype == torch.float64 else found
+    whole = not isinstance(values, Tensor) and found.dtype in (torch.int8, torch.int16, torch.int32)
+    return found.detach().long() if whole else found.detach()
 
 
 def chosen_rows(count: int, y: Tensor, seed: int) -> Tensor:
@@ -186,6 +197,11 @@ def chosen_rows(count: int, y: Tensor, seed: int) -> Tensor:
     first = (turn < 2).nonzero().flatten()  # two of each class
     rest = (turn >= 2).nonzero().flatten()
     return torch.cat([order[first], order[rest]])
+
+
+def probe_rows(x: Tensor) -> int:
+    """How many of the rows (N, ...) a network is looked at with."""
+    return min(len(x), PROBE, max(LEAST, NUMBERS // max(1, x[0].numel())))
 
 
 def count_classes(y: Tensor, given: int | None) -> int | None:

@@ -37,13 +37,26 @@ NO_WEIGHT_LAYER = (nn.RNNBase, nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttent
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One weight layer, norm or activation at work. kind: "weight", "norm" or the activation's."""
+    """One weight layer, norm or activation at work. kind: "weight", "norm" or the activation's.
+
+    name, module: of a weight layer or norm; of the last weight layer before an activation.
+    """
 
     kind: str
-    name: str  # of the module; of the last weight layer before an activation
+    name: str
     given: Tensor  # detached
     made: Tensor  # detached
     module: nn.Module | None = None
+
+    @property
+    def made_units(self) -> Tensor:
+        """Outputs as (N · positions, units)."""
+        return units(self.made, self.module)
+
+    @property
+    def given_units(self) -> Tensor:
+        """Inputs as (N · positions, units)."""
+        return units(self.given, self.module)
 
 
 @dataclass(eq=False)
@@ -82,6 +95,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does n
     def __init__(self, tape: Tape) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.tape, self.inside, self.name = tape, 0, ""
+        self.module: nn.Module | None = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kind = ACTIVATIONS.get(func._schema.name)
@@ -90,7 +104,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does n
         made = func(*args, **(kwargs or {}))
         if seen and isinstance(made, Tensor) and made.is_floating_point():
             given = args[0].detach() if before is None else before
-            self.tape.events.append(Event(str(kind), self.name, given, made.detach().clone()))
+            event = Event(str(kind), self.name, given, made.detach().clone(), self.module)
+            self.tape.events.append(event)
         return made
 
 
@@ -103,7 +118,8 @@ def _hooked(model: nn.Module, watch: _Watch) -> Iterator[None]:
         if isinstance(made, Tensor) and given and isinstance(given[0], Tensor):
             kind = "weight" if module in names else "norm"
             name = names.get(module, type(module).__name__)
-            watch.name = name if kind == "weight" else watch.name
+            if kind == "weight":
+                watch.name, watch.module = name, module
             event = Event(kind, name, given[0].detach().clone(), made.detach().clone(), module)
             watch.tape.events.append(event)
 
@@ -135,11 +151,10 @@ def record(model: nn.Module, x: Tensor, *, train: bool = False) -> Tape:
     return tape
 
 
-def units(values: Tensor) -> Tensor:
-    """Activations as (N · positions, units): maps have their channels in dimension 1, sequences
-    their features in the last."""
-    if values.ndim <= 2:
-        return values.reshape(len(values), -1)
-    if values.ndim == 3:
-        return values.reshape(-1, values.shape[2])
-    return values.movedim(1, -1).reshape(-1, values.shape[1])
+def units(values: Tensor, module: nn.Module | None) -> Tensor:
+    """Numbers as (N · positions, units): behind a convolution its channels are the units, else the
+    last dimension of a sequence."""
+    maps = isinstance(module, nn.modules.conv._ConvNd) or values.ndim > 3
+    if values.ndim > 2 and maps:
+        return values.movedim(1, -1).reshape(-1, values.shape[1])
+    return values.reshape(-1, values.shape[-1]) if values.ndim > 1 else values[:, None]

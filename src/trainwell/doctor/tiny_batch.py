@@ -13,18 +13,27 @@ from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import correct
-from trainwell.doctor.specimen import BATCH, Specimen, StepMaker, adam_steps, forward
+from trainwell.doctor.specimen import BATCH, Attempt, Specimen, StepMaker, adam_steps, forward
 from trainwell.doctor.tape import weight_layers
 
 SLIDE = "Performance plot"
 TINY, MOST_STEPS, LOOK = 20, 500, 10  # rows, steps, steps between two looks
 NEARLY = 0.9  # of the tiny batch's rows
 PASSED = 0.05  # of the first loss, where targets are no classes
-ROUNDS, PAIRED_STEPS, SURE = 5, 40, 4.0  # of paired trainings; standard errors
-RATES, RUNGS, STEPS = (1e-6, 10.0), 29, 3  # of the range test
+ROUNDS, PAIRED_STEPS, SURE = 10, 20, 4.0  # of paired trainings; standard errors
+RATES, RUNGS, STEPS = (1e-6, 10.0), 22, 2  # of the range test
 FALLS, RISES = 0.02, 1.3  # relative change of the loss that counts
 OUTSIDE = 3.0  # times outside of the bracket
 LATE = "There was not enough time left for this check."
+
+
+def short_trainings(s: Specimen) -> list[Attempt]:
+    """F08, F09 and the bracket of R02."""
+    return [
+        ("F08", "cannot-overfit-tiny-batch", lambda: cannot_overfit(s)),
+        ("F09", "ignores-its-input", lambda: ignores_its_input(s)),
+        ("R02", "learning-rate-bracket", lambda: learning_rate_bracket(s)),
+    ]
 
 
 def late(code: str, name: str, slide: str) -> Check:
@@ -195,14 +204,14 @@ def _clear(differences: Sequence[float]) -> float | None:
 def learning_rate_bracket(s: Specimen) -> Check:
     """The rate from which on the loss falls, and that at which it rises: one short climb.
 
-    The rate grows from 1e-6 to 10, four rungs a decade and three steps a rung. A rate falls if the
+    The rate grows from 1e-6 to 10, three rungs a decade and two steps a rung. A rate falls if the
     loss of a rung lies 2 % below the first, and rises at 1.3 times the lowest.
     """
     name, slide = "learning-rate-bracket", "Learning rate"
     model = s.fresh(dropout=False)
     step = s.steps(model)
     losses, rates = [], []
-    rows = s.batches(s.seed, 2 * BATCH)
+    rows = s.batches(s.seed, min(2 * BATCH, max(BATCH, len(s.out) // 2)))
     for rung in range(RUNGS):
         if not s.in_time:
             return late("R02", name, slide)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import wanted
-from trainwell.doctor.specimen import BATCH, Specimen, forward
+from trainwell.doctor.specimen import BATCH, Attempt, Specimen, forward
 
 REPEATED = 0.01  # relative change of a mean when the batch is given twice
 APART = 0.5  # distance of train and eval outputs, beside the spread over rows
@@ -24,14 +24,14 @@ DIRECTIONS = 5  # along which a gradient is checked
 WRONG, DOUBTFUL = 1e-2, 1e-4  # relative error of a gradient
 
 
-def training_checks(s: Specimen) -> list[Check]:
+def training_checks(s: Specimen) -> list[Attempt]:
     """N10 to N13 and N15."""
     return [
-        loss_reduction(s),
-        train_eval_inconsistent(s),
-        parameters_not_learning(s),
-        wrong_sign(s),
-        wrong_gradient(s),
+        ("N10", "loss-reduction", lambda: loss_reduction(s)),
+        ("N11", "train-eval-inconsistent", lambda: train_eval_inconsistent(s)),
+        ("N12", "parameters-not-learning", lambda: parameters_not_learning(s)),
+        ("N13", "wrong-sign", lambda: wrong_sign(s)),
+        ("N15", "wrong-gradient", lambda: wrong_gradient(s)),
     ]
 
 
@@ -160,7 +160,9 @@ def parameters_not_learning(s: Specimen) -> Check:
         words = f"{len(still)} weights are the same to the bit after {STEPS} steps ({_some(still)})"
         words += ": their gradient is zero, or the optimizer does not hold them."
         remedy = Remedy("give the optimizer all parameters; look at the initial weights")
-        return Check("N12", name, "fault", len(still) / len(trained), 0.0, words, (remedy,), slide)
+        return Check(
+            "N12", "zero-gradient", "fault", len(still) / len(trained), 0.0, words, (remedy,), slide
+        )
     if not finite:
         words = "Gradients are not finite within the first steps."
         remedy = Remedy("look for missing or huge inputs; lower the rate", ())
