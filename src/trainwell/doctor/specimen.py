@@ -42,9 +42,28 @@ StepMaker = Callable[[nn.Module], Step]
 
 
 def adam_steps(model: nn.Module) -> Step:
-    """Steps of Adam on what can be trained; its own rate is 0.001."""
+    """Steps of Adam on what can be trained; its own rate is 0.001.
+
+    Written out, since the first step of an optimizer of torch imports its compiler: seconds.
+    """
     trained = [p for p in model.parameters() if p.requires_grad]
-    return steps_of(torch.optim.Adam(trained, lr=1e-3))
+    means = [torch.zeros_like(p) for p in trained]
+    squares = [torch.zeros_like(p) for p in trained]
+    done = 0
+
+    @torch.no_grad()
+    def step(rate: float | None) -> None:
+        nonlocal done
+        done += 1
+        lr = (1e-3 if rate is None else rate) / (1 - 0.9**done)
+        for p, mean, square in zip(trained, means, squares, strict=True):
+            if p.grad is not None:
+                mean.lerp_(p.grad, 0.1)
+                square.mul_(0.999).addcmul_(p.grad, p.grad, value=0.001)
+                size = (square / (1 - 0.999**done)).sqrt_().add_(1e-8)
+                p.addcdiv_(mean, size, value=-lr)
+
+    return step
 
 
 def steps_of(optimizer: torch.optim.Optimizer) -> Step:
@@ -111,9 +130,13 @@ class Specimen:
         return found if found.ndim == 0 else found.mean()
 
     def batches(self, seed: int, size: int = BATCH) -> Iterator[Tensor]:
-        """Row numbers of one batch after another, without end, epoch by epoch."""
+        """Row numbers of one batch after another, without end, epoch by epoch.
+
+        Batches of large inputs are half as large, so that they take no longer.
+        """
         generator = torch.Generator().manual_seed(seed)
-        size = min(size, len(self.x))
+        large = len(self.out) < min(len(self.x), PROBE // 2)
+        size = min(size // 2 if large else size, len(self.x))
         while True:
             order = torch.randperm(len(self.x), generator=generator)
             yield from order[: len(order) // size * size].view(-1, size)

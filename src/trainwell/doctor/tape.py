@@ -1,6 +1,6 @@
 """What happens inside a network during one forward pass: weight layers and activations, in order.
 
-Activations are seen where torch computes them, so that functions count as modules do.
+Activations are seen as calls of torch's functions, so that functions count as modules do.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from trainwell.doctor.specimen import NORMS, forward
 
 ACTIVATIONS = {
-    "aten::relu": "relu",
-    "aten::relu_": "relu",
-    "aten::threshold": "relu",
-    "aten::clamp_min": "relu",
-    "aten::leaky_relu": "leaky relu",
-    "aten::elu": "elu",
-    "aten::gelu": "gelu",
-    "aten::silu": "silu",
-    "aten::sigmoid": "sigmoid",
-    "aten::sigmoid_": "sigmoid",
-    "aten::tanh": "tanh",
-    "aten::tanh_": "tanh",
-    "aten::_softmax": "softmax",
-    "aten::_log_softmax": "log softmax",
+    "relu": "relu",
+    "relu_": "relu",
+    "threshold": "relu",
+    "relu6": "relu",
+    "leaky_relu": "leaky relu",
+    "leaky_relu_": "leaky relu",
+    "elu": "elu",
+    "selu": "elu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "sigmoid": "sigmoid",
+    "sigmoid_": "sigmoid",
+    "tanh": "tanh",
+    "tanh_": "tanh",
+    "softmax": "softmax",
+    "log_softmax": "log softmax",
 }
 NO_WEIGHT_LAYER = (nn.RNNBase, nn.Embedding, nn.EmbeddingBag, nn.MultiheadAttention, *NORMS)
 
@@ -91,22 +93,32 @@ def weight_layers(model: nn.Module) -> dict[nn.Module, str]:
     }
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch does not type it
+class _Watch(TorchFunctionMode):
+    """Writes down activations where functions are called; what they call in turn is not seen."""
+
     def __init__(self, tape: Tape) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.tape, self.inside, self.name = tape, 0, ""
         self.module: nn.Module | None = None
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kind = ACTIVATIONS.get(func._schema.name)
-        seen = kind is not None and not self.inside
-        before = args[0].detach().clone() if seen and func._schema.name.endswith("_") else None
-        made = func(*args, **(kwargs or {}))
-        if seen and isinstance(made, Tensor) and made.is_floating_point():
-            given = args[0].detach() if before is None else before
-            event = Event(str(kind), self.name, given, made.detach().clone(), self.module)
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        kind = None if self.inside else _kind(getattr(func, "__name__", ""), args, options)
+        given = args[0] if args else options.get("input")
+        before = given.detach().clone() if kind and isinstance(given, Tensor) else None
+        made = func(*args, **options)
+        if kind and before is not None and isinstance(made, Tensor):
+            event = Event(kind, self.name, before, made.detach().clone(), self.module)
             self.tape.events.append(event)
         return made
+
+
+def _kind(name: str, args: Any, options: Any) -> str | None:
+    """Which activation a function of torch is, if any."""
+    if name in ("clamp", "clamp_min", "clip", "maximum"):
+        low = options.get("min", args[1] if len(args) > 1 else None)
+        return "relu" if isinstance(low, int | float) and low == 0 else None
+    return ACTIVATIONS.get(name)
 
 
 @contextmanager

@@ -211,7 +211,7 @@ def learning_rate_bracket(s: Specimen) -> Check:
     model = s.fresh(dropout=False)
     step = s.steps(model)
     losses, rates = [], []
-    rows = s.batches(s.seed, min(2 * BATCH, max(BATCH, len(s.out) // 2)))
+    rows = s.batches(s.seed, 2 * BATCH)
     for rung in range(RUNGS):
         if not s.in_time:
             return late("R02", name, slide)
