@@ -16,7 +16,7 @@ from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import value_of
 from trainwell.doctor.output_rules import chance_loss, wrong_first_loss
 from trainwell.doctor.specimen import NORMS, Attempt, Specimen, forward
-from trainwell.doctor.tape import Event, Tape, record, units, weight_layers
+from trainwell.doctor.tape import Event, Tape, record, units
 
 SLIDE = "Weight initialization"
 HE = Remedy("draw He weights, N(0, 1) · sqrt(2 / n)", (("init", "He()"),))
@@ -289,11 +289,9 @@ def _first_input(s: Specimen) -> Tensor | None:
         found.append((module, given[0].detach() if given else None))
 
     handles = []
-    weights = weight_layers(model)
     for module in model.modules():
         own = list(module.parameters(recurse=False))
-        wanted = module in weights or isinstance(module, (*NORMS, nn.RNNBase, nn.Embedding))
-        if (own and wanted and any(p.requires_grad for p in own)) or isinstance(module, NORMS):
+        if any(p.requires_grad for p in own) or isinstance(module, NORMS):
             handles.append(module.register_forward_pre_hook(note))
     with torch.no_grad():
         forward(model, s.probe[0])
