@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Remedy
-from trainwell.doctor.initial_rules import initial_checks
+from trainwell.doctor.initial_checks import initial_checks
 from trainwell.doctor.lossprobe import Loss, nature
-from trainwell.doctor.network_rules import network_checks
-from trainwell.doctor.output_rules import output_checks
+from trainwell.doctor.network_checks import network_checks
+from trainwell.doctor.output_checks import output_checks
 from trainwell.doctor.specimen import (
     Attempt,
     Specimen,
@@ -23,7 +23,7 @@ from trainwell.doctor.specimen import (
     probe_rows,
 )
 from trainwell.doctor.tiny_batch import short_trainings
-from trainwell.doctor.training_rules import training_checks
+from trainwell.doctor.training_checks import training_checks
 from trainwell.errors import UserError
 
 

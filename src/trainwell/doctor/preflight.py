@@ -26,7 +26,7 @@ from trainwell.doctor.specimen import (
     steps_of,
     undisturbed,
 )
-from trainwell.doctor.training_rules import decay_on_biases, optimizer_checks
+from trainwell.doctor.training_checks import decay_on_biases, optimizer_checks
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
 from trainwell.engine.members import Examples, Member, initial_row
 from trainwell.engine.population import build

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.lossprobe import value_of
-from trainwell.doctor.output_rules import chance_loss, wrong_first_loss
+from trainwell.doctor.output_checks import chance_loss, wrong_first_loss
 from trainwell.doctor.specimen import NORMS, Attempt, Specimen, forward
 from trainwell.doctor.tape import Event, Tape, record, units
 
