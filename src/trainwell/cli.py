@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from trainwell.errors import Interrupted, UserError
-from trainwell.terminal import sections, summary, table
+from trainwell.terminal import comparison, sections, summary, table
 
 if TYPE_CHECKING:
     from trainwell.run import Run
@@ -158,6 +158,159 @@ def _finished(run: Run, as_json: bool) -> None:
     if run.result["interrupted"]:
         problem = f"Interrupted; the best so far is saved in {run.folder}."
         raise Interrupted(f"{problem} Go on with: trainwell resume {shlex.quote(str(run.folder))}")
+
+
+@app.command(epilog="Example: trainwell check flowers.csv --target species")
+def check(
+    data: Annotated[
+        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+    ] = None,
+    kind: Annotated[
+        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+    ] = None,
+    test: Annotated[
+        str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
+    ] = "0.2",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")
+    ] = None,
+    trust: Trust = False,
+    as_json: Json = False,
+) -> None:
+    """Check data and network in seconds, before any long training."""
+    from trainwell.checking import check_data
+    from trainwell.recipe import parse_settings
+
+    found = check_data(
+        data,
+        target=target,
+        group=group,
+        kind=kind,
+        pattern=pattern,
+        image_size=image_size,
+        test=_test_option(test),
+        seed=seed,
+        recipe=recipe,
+        settings=parse_settings(settings or []),
+        trust=trust,
+    )
+    typer.echo(str(found))
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+
+
+@app.command(epilog='Example: trainwell compare start "regularize=(L2(1e-3),)" digits')
+def compare(
+    recipe_a: Annotated[
+        str, typer.Argument(help='A recipe file, "start", or changes: "NAME=VALUE; NAME=VALUE".')
+    ],
+    recipe_b: Annotated[str, typer.Argument(help="The recipe that is compared with it.")],
+    data: Annotated[
+        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
+    ],
+    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+    ] = None,
+    kind: Annotated[
+        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+    ] = None,
+    test: Annotated[
+        str, typer.Option(help="Test part, which stays sealed: a file, a folder, or a share.")
+    ] = "0.2",
+    folds: Annotated[int, typer.Option(help="Folds.", min=1, max=50)] = 5,
+    seeds: Annotated[
+        int, typer.Option(help="Seeds per fold, at most; it ends earlier when it can.", min=1)
+    ] = 4,
+    metric: Annotated[
+        Literal["accuracy", "balanced_accuracy", "log_loss"], typer.Option(help="What to compare.")
+    ] = "accuracy",
+    budget: Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for compare.html and compare.json.")
+    ] = None,
+    jobs: Annotated[str | None, typer.Option(help="Worker processes, or ray or ray:N.")] = None,
+    trust: Trust = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Is recipe B better than recipe A? Paired trainings, an interval and a verdict."""
+    from trainwell.comparing import compare as compare_recipes
+    from trainwell.comparing import looks_up_to
+    from trainwell.report.comparison import write_comparison
+    from trainwell.run import new_folder, write_json
+
+    folder = new_folder(out, "compare")
+    found = compare_recipes(
+        recipe_a,
+        recipe_b,
+        data,
+        target=target,
+        group=group,
+        kind=kind,
+        pattern=pattern,
+        image_size=image_size,
+        test=_test_option(test),
+        folds=folds,
+        looks=looks_up_to(seeds),
+        metric=metric,
+        budget=budget,
+        seed=seed,
+        jobs=jobs,
+        trust=trust,
+        quiet=quiet,
+    )
+    result = found.to_json()
+    write_json(folder / "compare.json", result)
+    page = write_comparison(result, folder)
+    typer.echo(comparison(result, page))
+    if as_json:
+        typer.echo(json.dumps(result))
+
+
+@app.command(epilog="Example: trainwell diagnose runs/digits-20260101-120000")
+def diagnose(
+    what: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A run folder; or histories of Keras, Lightning, TensorBoard, any CSV: "
+            "one of each repetition."
+        ),
+    ],
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes, where a history does not say.", min=2)
+    ] = None,
+    val_rows: Annotated[
+        int | None, typer.Option("--val-rows", help="Number of validation rows.", min=1)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a finished training, and what to do."""
+    from trainwell.diagnosing import diagnose as diagnose_training
+
+    found = diagnose_training(what, classes=classes, val_rows=val_rows)
+    typer.echo(str(found))
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
 
 
 @app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")

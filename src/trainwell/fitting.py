@@ -21,11 +21,18 @@ import numpy.typing as npt
 import torch
 
 from trainwell import model as models
+from trainwell.checking import checkup
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
 from trainwell.data.read import read
 from trainwell.data.split import sample_rows
+from trainwell.doctor.collect import collect
+from trainwell.doctor.evidence import Evidence
+from trainwell.doctor.finding import Check
+from trainwell.doctor.rate_rules import suspects_rate
+from trainwell.doctor.thresholds import THRESHOLDS
 from trainwell.engine.distributed import joined, leave
+from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
@@ -35,6 +42,7 @@ from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, to_toml
 from trainwell.request import Request, as_call, begin, data_digest
+from trainwell.results import ladder_table
 from trainwell.run import (
     Run,
     new_folder,
@@ -42,10 +50,18 @@ from trainwell.run import (
     write_probes,
 )
 from trainwell.seeding import stream_seed
-from trainwell.training import Work, best_of, prepare, search_rate, train_members
+from trainwell.training import (
+    Work,
+    best_of,
+    prepare,
+    race_rates,
+    search_rate,
+    train_members,
+)
 
 Floats = npt.NDArray[np.float64]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+CHECK_SHARE, CHECK_SECONDS = 0.03, (1.0, 5.0)  # of the budget; at least and at most
 THUMBNAILS = 40  # pictures kept for the report
 
 
@@ -212,6 +228,7 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         f"network {type(work.recipe.model).__name__}: {numbers} parameters, "
         f"{cost} operations per example"
     )
+    checks = _looked_at(work)
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:
         work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
@@ -230,11 +247,52 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         model = moved.only(kept)
         if moved is not whole:
             models.save(model, folder / "model")
-        outcome = Outcome(ladder, trained, history, probes, moved, model)
+        evidence = _examined(work, ladder, trained, history, probes, checks)
+        outcome = Outcome(ladder, trained, history, probes, moved, model, evidence)
         return judge(work, folder, started, counted, outcome)
     except KeyboardInterrupt:
         where = folder / "model"
         raise Interrupted(f"Interrupted while scoring; the model is saved in {where}.") from None
+
+
+def _looked_at(work: Work) -> tuple[Check, ...]:
+    """Checks of data and network before training; what cannot be checked is said."""
+    work.progress.stage("checking data and network")
+    seconds = min(CHECK_SECONDS[1], max(CHECK_SECONDS[0], CHECK_SHARE * work.budget.seconds))
+    try:
+        found = checkup(work.data, work.recipe, work.split, work.options.seed, seconds)
+    except (ValueError, RuntimeError, MemoryError, FloatingPointError) as error:
+        work.warnings.append(f"data and network could not be checked ({error})")
+        return ()
+    for check in found.checks:
+        if check.level in ("fault", "warning"):
+            work.progress.say(f"{check.name.replace('-', ' ')}: {check.words}")
+    return found.checks
+
+
+def _examined(
+    work: Work,
+    ladder: Ladder | None,
+    trained: Sequence[Trained],
+    history: Sequence[EpochScore],
+    probes: Sequence[Probe],
+    checks: tuple[Check, ...],
+) -> Evidence:
+    """What the doctor looks at; a race is run where the curves do not say if the rate is right."""
+    data, split = work.data, work.split
+    evidence = dataclasses.replace(
+        collect(trained, history, probes),
+        classes=len(data.classes),
+        class_names=tuple(data.classes),
+        class_counts=tuple(
+            np.bincount(data.labels[split.development], minlength=len(data.classes)).tolist()
+        ),
+        ladder=ladder_table(ladder) if ladder else None,
+        checks=checks,
+    )
+    if suspects_rate(evidence, THRESHOLDS):
+        evidence = dataclasses.replace(evidence, race=race_rates(work, trained))
+    return evidence
 
 
 def _usable(work: Work, trained: Sequence[Trained]) -> list[Trained]:

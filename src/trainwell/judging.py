@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell import metrics, results
 from trainwell import model as models
-from trainwell import results
 from trainwell.baselines import baselines
 from trainwell.data.dataset import IntArray
+from trainwell.doctor.collect import CONTEXT
+from trainwell.doctor.diagnose import diagnose
+from trainwell.doctor.evidence import Evidence, context
 from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
@@ -52,7 +55,7 @@ class Judgement:
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What training gave: the ladder, every network with its history, and the models made of them:
-    the one of all networks, and the one that is kept."""
+    the one of all networks, and the one that is kept; and what the doctor looks at."""
 
     ladder: Ladder | None
     trained: Sequence[Trained]
@@ -60,6 +63,7 @@ class Outcome:
     probes: Sequence[Probe]
     whole: models.Model
     model: models.Model
+    evidence: Evidence
 
 
 def judge(
@@ -94,6 +98,11 @@ def judge(
         work.interrupted = True
     except (ValueError, MemoryError, FloatingPointError) as error:
         work.warnings.append(f"the yardsticks could not be trained ({error})")
+    evidence = dataclasses.replace(
+        outcome.evidence,
+        confusion=metrics.confusion(data.labels[oof_rows], oof.argmax(axis=1), len(data.classes)),
+    )
+    diagnosis = diagnose(evidence)
     progress.stage("writing the results")
     result = (
         _identity(work, folder)
@@ -101,8 +110,11 @@ def judge(
         | {"validation": validation, "train": train_score}
         | {"baselines": yardsticks, "data": results.data_table(data, counted)}
         | _training(work, outcome)
+        | diagnosis.to_json()
+        | {"checks": [check.to_json() for check in evidence.checks]}
         | _circumstances(work, started)
     )
+    write_json(folder / CONTEXT, context(evidence))
     write_json(folder / "findings.json", result["findings"])
     write_json(folder / "decisions.json", result["decisions"])
     tested = judged.part == "test"
@@ -184,7 +196,6 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "parameters": outcome.model.parameters,
         "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
-        "findings": [],
         "decisions": [],
         "warnings": work.warnings,
         "interrupted": work.interrupted,

@@ -3,6 +3,7 @@
 run.json        the result: scores with intervals, data facts, recipe, members, environment
 recipe.toml     the recipe with its learning rate; `fit --recipe` reads it
 history.csv     member, epoch, learning rate, losses and accuracies
+findings.json   what the doctor found, worst first; doctor.json: its checks and races
 probes.csv      member, epoch, layer: norms of gradient, weights and update; activations
 oof.npz         out-of-fold probabilities and the split
 model/          weights (safetensors) and card (JSON)

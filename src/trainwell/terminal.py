@@ -27,6 +27,27 @@ def summary(result: Mapping[str, Any], report_path: Path) -> str:
     return "\n".join(lines)
 
 
+def comparison(result: Mapping[str, Any], page: Path) -> str:
+    """Two arms, their means, and the verdict on B - A."""
+    a, b = ([c[arm] for c in result["cells"]] for arm in "ab")
+    rates = {arm: float(result["recipes"][arm]["lr"]) for arm in "ab"}
+    rows = [
+        {
+            "": arm.upper(),
+            "recipe": result[arm],
+            result["metric"]: f"{sum(values) / len(values):.4f}",
+            "learning rate": f"{rates[arm]:g}",
+            "trainings": len(values),
+        }
+        for arm, values in (("a", a), ("b", b))
+    ]
+    said = textwrap.wrap(
+        f"B is {result['words']}" if result["verdict"] in ("better", "worse") else result["words"],
+        96,
+    )
+    return "\n".join(["", table(rows, tuple(rows[0])), "", *said, "", f"page     {page}"])
+
+
 def _cells(scores: dict[str, Any]) -> dict[str, str]:
     names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "log_loss": "log loss"}
     found = {}

@@ -26,6 +26,8 @@ from trainwell.budget import (
 )
 from trainwell.data.dataset import AudioSchema, Dataset, IntArray
 from trainwell.data.split import Split, make_split, sample_rows
+from trainwell.doctor.evidence import Arm
+from trainwell.doctor.race import race, rate_arms
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
 from trainwell.engine.ladder import Ladder, climb
@@ -53,6 +55,7 @@ from trainwell.techniques.schedules import WarmUp
 Floats = npt.NDArray[np.float64]
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
+RACE_MEMBERS, RACE_SHARE = 3, 0.3  # networks of a race; share of the budget it may take
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
 
 
@@ -75,6 +78,7 @@ class Work:
     device: torch.device
     warnings: list[str]
     interrupted: bool = False
+    began: float = 0.0  # seconds of the budget that were used when the networks began to train
 
 
 def prepare(
@@ -217,6 +221,7 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
         for seed in seeds
         for number, fold in enumerate(work.split.folds)
     ]
+    work.began = work.budget.used
     networks = "1 network" if len(members) == 1 else f"{len(members)} networks"
     work.progress.stage(f"training {networks}")
     work.trainer.show = lambda seen: _show(work, seen, len(members))
@@ -246,6 +251,28 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
         if p.member in order  # of others there is the state before the first step alone
     ]
     return [result.trained[i] for i in order], history, probes
+
+
+def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
+    """Twice and half the learning rate beside the one that was used, on the first three networks.
+
+    Nothing where it would take more than RACE_SHARE of the budget, or what is left of it.
+    """
+    some = [t.member for t in trained[:RACE_MEMBERS]]
+    arms = rate_arms(work.recipe.lr or 0.0)
+    training = work.budget.used - work.began
+    cost = training * (1 + len(arms)) * len(some) / len(trained)
+    left = (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
+    alone = work.trainer.examples.ranks.size == 1
+    if not alone or work.interrupted or cost > min(left, RACE_SHARE * work.budget.seconds):
+        return ()
+    work.progress.stage("is the learning rate right? twice and half of it, side by side")
+    work.trainer.show = lambda seen: _show(work, seen, (1 + len(arms)) * len(some))
+    with _stop_at_interrupt(work.trainer):
+        found = race(some, arms, work.trainer, time.time() + left)
+    torch.set_num_threads(work.threads)
+    work.interrupted = work.interrupted or work.trainer.stop
+    return found
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from trainwell.data.dataset import Dataset
 from trainwell.data.read import read
 from trainwell.data.samples import is_present
 from trainwell.data.split import Fold, SealedTest, Split, make_split
-from trainwell.doctor.data_rules import reference_scores
+from trainwell.doctor.data_checks import reference_scores
 from trainwell.doctor.duplicates import CHANCE, duplicates, near_duplicates, near_twins
 from trainwell.doctor.sample import Sample
 from trainwell.doctor.simple_models import nearest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from trainwell.doctor.evidence import (
     Floats,
     Layer,
     Setup,
+    with_context,
 )
 from trainwell.engine.members import Member, Trained
 from trainwell.engine.probes import Probe
@@ -30,6 +32,7 @@ from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, ResNet
 from trainwell.techniques.regularize import L2
 
 Row = Mapping[str, Any]
+CONTEXT = "doctor.json"  # in a run folder: checks, race, what simple models reach
 
 
 def collect(
@@ -108,6 +111,9 @@ def from_run(folder: Path) -> Evidence:
         classes = len(result["classes"])
         confusion = np.zeros((classes, classes), np.int64)
         np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
+    if (folder / CONTEXT).is_file():
+        kept = json.loads((folder / CONTEXT).read_text(encoding="utf-8"))
+        evidence = with_context(evidence, kept)
     train = min(f["train"] for f in folds)
     val = min(f["validation"] for f in folds)
     batch = max(1, min(recipe.batch_size, train))
@@ -156,8 +162,9 @@ def _evidence(history: Sequence[Row], probes: Sequence[Row]) -> Evidence:
 def _layers(probes: Sequence[Row], members: int, epochs: int) -> tuple[Layer, ...]:
     """Layers in the order of the network, which is that of the rows."""
     found: dict[tuple[str, bool], dict[str, Floats]] = {}
+    kinds: dict[str, bool] = {}  # later rows may hold nothing but nan: the training diverged
     for row in probes:
-        of_weights = not math.isnan(row["weight"])
+        of_weights = kinds.setdefault(row["layer"], not math.isnan(row["weight"]))
         names = WEIGHT_MEASURES if of_weights else UNIT_MEASURES
         key = (row["layer"], of_weights)
         if key not in found:

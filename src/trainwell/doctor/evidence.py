@@ -123,7 +123,7 @@ class Evidence:
     def has(self, *names: str) -> bool:
         """Whether these series, or measures of some layer, were written down."""
         layers = {n for layer in self.layers for n, v in layer.measures.items() if _any(v)}
-        return all(n in layers or (n in self.series and _any(self.series[n])) for n in names)
+        return all(n in layers or n in self.series for n in names)
 
     def until(self, point: float) -> Evidence:
         """The evidence as it was after this point; the race and held-out counts are not yet known.
@@ -163,13 +163,36 @@ def load_evidence(path: Path) -> Evidence:
         Layer(lay["name"], lay["kind"], {n: _array(v) for n, v in lay["measures"].items()})
         for lay in raw.pop("layers")
     )
+    around = {n: raw.pop(n) for n in ("checks", "race", "reference")}
+    confusion = raw.pop("confusion")
+    evidence = Evidence(
+        points=_array(raw.pop("points")),
+        series={n: _array(v) for n, v in raw.pop("series").items()},
+        layers=layers,
+        setup=Setup(**raw.pop("setup")),
+        confusion=None if confusion is None else np.array(confusion, np.int64),
+        **raw | {n: tuple(raw[n]) for n in ("best", "diverged", "class_counts", "class_names")},
+    )
+    return with_context(evidence, around)
+
+
+def context(evidence: Evidence) -> dict[str, Any]:
+    """What was found around the training, as plain data: checks, race, simple models' scores."""
+    kept: dict[str, Any] = _plain(
+        {"checks": evidence.checks, "race": evidence.race, "reference": evidence.reference}
+    )
+    return kept
+
+
+def with_context(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
+    """The evidence with what `context` gave."""
     race = tuple(
         Arm(
             arm["name"],
             tuple((n, v) for n, v in arm["changes"]),
             *(_array(arm[n]) for n in ("loss", "accuracy", "train_loss")),
         )
-        for arm in raw.pop("race")
+        for arm in kept["race"]
     )
     checks = tuple(
         Check(
@@ -183,18 +206,10 @@ def load_evidence(path: Path) -> Evidence:
                 "threshold": _word(check["threshold"]),
             }
         )
-        for check in raw.pop("checks")
+        for check in kept["checks"]
     )
-    confusion = raw.pop("confusion")
-    return Evidence(
-        points=_array(raw.pop("points")),
-        series={n: _array(v) for n, v in raw.pop("series").items()},
-        layers=layers,
-        race=race,
-        checks=checks,
-        setup=Setup(**raw.pop("setup")),
-        confusion=None if confusion is None else np.array(confusion, np.int64),
-        **raw | {n: tuple(raw[n]) for n in ("best", "diverged", "class_counts", "class_names")},
+    return dataclasses.replace(
+        evidence, race=race, checks=checks, reference=dict(kept["reference"])
     )
 
 

@@ -17,10 +17,10 @@ LEVELS: tuple[Level, ...] = ("pass", "note", "warning", "fault")  # in order of 
 # Causes come before symptoms: the order in which problems are looked into and mended. A learning
 # rate is cleared before capacity, since one that is too low looks like a network too small.
 ORDER = (
-    *("D04", "D11", "D10", "N09", "N12", "N13", "N10", "N11", "N15", "F08", "F09"),
+    *("D04", "D11", "D10", "N09", "N12", "N13", "N10", "N11", "N15"),
     *("D01", "D02", "D12", "D09", "D13", "D05"),
     *("N02", "N01", "N03", "N04", "N05"),
-    *("I01", "I02", "I03", "I04", "I05"),
+    *("I01", "I02", "I03", "I04", "I05", "F08", "F09"),
     *("R01", "R05", "R02", "R03", "R12"),
     *("R04", "R06", "R07", "R13", "N06", "N07", "N08", "N14"),
     *("R08", "R14", "R09", "R10", "R11"),

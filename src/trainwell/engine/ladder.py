@@ -72,7 +72,7 @@ def climb(trials: Sequence[Member], trainer: Trainer, deadline: float | None = N
     rungs: dict[float, Rung] = {}
     wanted = first_rates(trials[0].recipe)
     for number in range(1 + WIDENINGS):
-        tried, in_time = _try_rates(wanted, trials, trainer, f"ladder{number}", deadline)
+        tried, in_time = try_rates(wanted, trials, trainer, f"ladder{number}", deadline)
         rungs |= {rung.lr: rung for rung in tried}
         ordered = [rungs[r] for r in sorted(rungs)]
         chosen = choose(ordered)
@@ -112,14 +112,14 @@ def choose(rungs: Sequence[Rung]) -> Rung:
     return rungs[(low + high) // 2]
 
 
-def _try_rates(
+def try_rates(
     wanted: Sequence[float],
     trials: Sequence[Member],
     trainer: Trainer,
     stage: str,
     deadline: float | None,
 ) -> tuple[list[Rung], bool]:
-    """A rung per rate, and whether there was time to finish."""
+    """A rung per rate, every rate on every trial, and whether there was time to finish."""
     members = [
         dataclasses.replace(t, recipe=dataclasses.replace(t.recipe, lr=lr))
         for lr in wanted

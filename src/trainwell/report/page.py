@@ -12,12 +12,15 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from trainwell.errors import DataError
 from trainwell.report import figures, findings
+
+if TYPE_CHECKING:
+    import jinja2
 
 Json = Mapping[str, Any]
 
@@ -120,31 +123,40 @@ def render(
     probes: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page as text."""
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            run=facts,
+            headline=headline(facts),
+            verdict=verdict(facts),
+            score_names=SCORES,
+            parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
+            figures=figures.all_figures(facts, history, examples, probes),
+            findings=findings.numbered(facts),
+            gap=gap(facts),
+            data_rows=data_rows(facts.get("data") or {}),
+            folder=contents(folder) if folder else [],
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Templates with escaping on, and the words that they make of numbers."""
     import jinja2
 
     def load(name: str) -> str:
         return (files("trainwell.report") / "templates" / name).read_text(encoding="utf-8")
 
-    environment = jinja2.Environment(
+    found = jinja2.Environment(
         loader=jinja2.FunctionLoader(load),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.ChainableUndefined,
     )
-    environment.filters |= {"points": points, "score": score_cell, "plain": plain, "time": duration}
-    return environment.get_template("page.html").render(
-        run=facts,
-        headline=headline(facts),
-        verdict=verdict(facts),
-        score_names=SCORES,
-        parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
-        figures=figures.all_figures(facts, history, examples, probes),
-        findings=findings.numbered(facts),
-        gap=gap(facts),
-        data_rows=data_rows(facts.get("data") or {}),
-        folder=contents(folder) if folder else [],
-    )
+    found.filters |= {"points": points, "score": score_cell, "plain": plain, "time": duration}
+    return found
 
 
 def contents(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from trainwell.data.dataset import Column, Dataset, TableSchema
 from trainwell.data.read import read
 from trainwell.data.samples import is_present
 from trainwell.data.split import Fold, SealedTest, Split, make_split
-from trainwell.doctor.data_rules import data_checks
+from trainwell.doctor.data_checks import data_checks
 from trainwell.doctor.finding import Check
 from trainwell.techniques.preprocess import Center, LogMel, Raw, Standardize
 

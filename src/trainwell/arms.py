@@ -1,0 +1,268 @@
+"""Arms: several recipes trained on the same folds and seeds, in as few populations as possible.
+
+A cell is a fold and a seed; an arm is trained once in every cell, so that arms are paired cell by
+cell. Arms whose networks have the same shape share a population; each arm tunes its own learning
+rate with as many trials as the others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainwell import metrics
+from trainwell import model as models
+from trainwell.data.dataset import AudioSchema, Dataset
+from trainwell.data.split import Split, sample_rows
+from trainwell.doctor.collect import collect
+from trainwell.doctor.evidence import Evidence
+from trainwell.engine.inputs import FoldInputs, fit_preprocess
+from trainwell.engine.ladder import Ladder, Rung, choose, rates, try_rates
+from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.trainer import Result, Seen, Trainer, unseen
+from trainwell.recipe import Recipe
+from trainwell.seeding import stream_seed
+from trainwell.techniques.preprocess import Preprocess
+from trainwell.techniques.scaling import match_widths
+
+Floats = npt.NDArray[np.float64]
+TRIAL_ROWS, TRIAL_VALIDATION = 6_000, 2_000  # rows of one trial of a rate, at most
+TRIALS = 3  # folds on which a rate is tried, at most
+FIRST_RATES, WIDENING, WIDENINGS = 7, 3, 2  # rates of every arm
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of every arm: which fold holds out rows, and the seed of everything random."""
+
+    fold: int
+    seed: int
+
+
+def cells_of(folds: int, seeds: int, seed: int, first: int = 0) -> list[Cell]:
+    """folds × seeds cells, seed by seed; `first`: number of the first seed, to go on with more.
+
+    >>> [c.fold for c in cells_of(2, 2, 0)]
+    [0, 1, 0, 1]
+    """
+    numbers = [stream_seed(seed, "member", s) % 2**31 for s in range(first, first + seeds)]
+    return [Cell(fold, number) for number in numbers for fold in range(folds)]
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """An arm after training, cell by cell (n,).
+
+    probabilities: per cell those (v, C) of the fold's validation rows, by the best epoch's weights.
+    Where a training diverged at once they are nan, and its scores are those of knowing nothing.
+    """
+
+    recipe: Recipe
+    cells: tuple[Cell, ...]
+    accuracy: Floats
+    balanced_accuracy: Floats
+    log_loss: Floats
+    probabilities: tuple[Floats, ...]
+    trained: tuple[Trained | None, ...]
+    evidence: Evidence | None = None  # history and probes, where all cells were trained
+
+
+@dataclass(eq=False)
+class Arena:
+    """Data, folds and trainers: where arms are trained. One trainer per way of pre-processing."""
+
+    data: Dataset
+    split: Split
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    jobs: int | str | None = None
+    show: Callable[[Seen], None] = unseen
+    trainers: dict[tuple[tuple[Preprocess, ...], bool], Trainer] = field(default_factory=dict)
+    probing: bool = False  # measure layers, as the doctor needs it
+    late: bool = False
+    stopped: bool = False
+
+    def trainer(self, recipe: Recipe) -> Trainer:
+        """The trainer whose inputs are prepared as this recipe says, fitted on training rows."""
+        key = (recipe.preprocess, recipe.changes_signals)
+        if key not in self.trainers:
+            data, split = self.data, self.split
+            layers = [
+                fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
+                for f in split.folds
+            ]
+            match_widths(layers)
+            inputs = FoldInputs(data.inputs, layers, self.device, augmented=key[1])
+            rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
+            labels = torch.from_numpy(data.labels)
+            examples = Examples(inputs, labels, len(data.classes), self.device, rate=rate)
+            self.trainers[key] = Trainer(
+                examples, jobs=self.jobs, show=self.show, probing=self.probing
+            )
+        return self.trainers[key]
+
+    def member(self, recipe: Recipe, cell: Cell) -> Member:
+        """The training of a recipe in a cell."""
+        fold = self.split.folds[cell.fold]
+        return Member(recipe, cell.fold, fold.train, fold.validation, cell.seed)
+
+    def train(
+        self, recipes: Sequence[Recipe], cells: Sequence[Cell], deadline: float | None = None
+    ) -> list[Arm]:
+        """Every recipe (each with a rate) in every cell.
+
+        Arms that share pre-processing are handed to their trainer together, which puts members of
+        equal shape into one population. deadline: `time.time()`; `late` says that it was missed,
+        and then what was not trained is missing.
+        """
+        found: dict[int, list[Trained | None]] = {
+            i: [None] * len(cells) for i in range(len(recipes))
+        }
+        evidence: dict[int, Evidence | None] = {}
+        groups: dict[int, list[int]] = {}
+        for i, recipe in enumerate(recipes):
+            groups.setdefault(id(self.trainer(recipe)), []).append(i)
+        for mine in groups.values():
+            trainer = self.trainer(recipes[mine[0]])
+            members = [self.member(recipes[i], cell) for i in mine for cell in cells]
+            result = trainer.train(members, "training", deadline)
+            self.late, self.stopped = self.late or result.late, self.stopped or result.stopped
+            for place, trained in result.trained.items():
+                found[mine[place // len(cells)]][place % len(cells)] = trained
+            for number, i in enumerate(mine):
+                evidence[i] = _evidence(result, number * len(cells), len(cells))
+        return [
+            dataclasses.replace(self.arm(recipe, cells, found[i]), evidence=evidence.get(i))
+            for i, recipe in enumerate(recipes)
+        ]
+
+    def arm(self, recipe: Recipe, cells: Sequence[Cell], trained: Sequence[Trained | None]) -> Arm:
+        """The arm that these trainings of a recipe are, one per cell, with its scores."""
+        data = self.data
+        layers = self.trainer(recipe).examples.inputs.layers
+        classes = len(data.classes)
+        probabilities, scores = [], []
+        for cell, one in zip(cells, trained, strict=True):
+            fold = self.split.folds[cell.fold]
+            labels = data.labels[fold.validation]
+            if one is None or not one.best_epoch:
+                counts = np.bincount(data.labels[fold.train], minlength=classes)
+                prior = np.maximum(counts / counts.sum(), 1e-12)
+                chances = np.tile(prior, (len(labels), 1))
+                probabilities.append(np.full_like(chances, np.nan))
+            else:
+                whole = models.assemble(data.schema, data.classes, layers, [one])
+                moved = models.balanced(whole, [one], data.inputs, data.labels)
+                chances = models.held_out_probabilities(
+                    moved, data.inputs, data.labels, fold.train, fold.validation
+                )
+                probabilities.append(chances)
+            scores.append(
+                (
+                    metrics.accuracy(labels, chances),
+                    metrics.balanced_accuracy(labels, chances),
+                    metrics.log_loss(labels, chances),
+                )
+            )
+        accuracy, balanced, loss = (np.array(column) for column in zip(*scores, strict=True))
+        return Arm(
+            recipe,
+            tuple(cells),
+            accuracy,
+            balanced,
+            loss,
+            tuple(probabilities),
+            tuple(trained),
+        )
+
+    def tuned(
+        self, recipes: Sequence[Recipe], deadline: float | None = None
+    ) -> list[tuple[Recipe, Ladder | None]]:
+        """Each recipe with a learning rate: its own where it has one, else the best of a ladder.
+
+        All arms get the same number of trials: FIRST_RATES around what is usual for the optimiser,
+        and WIDENING more, for everybody, as long as some arm's best rate lies on an edge.
+        """
+        free = [i for i, r in enumerate(recipes) if r.lr is None]
+        rungs: dict[int, dict[float, Rung]] = {i: {} for i in free}
+        wanted = {i: rates(recipes[i].optimizer.usual_rate / 20, FIRST_RATES) for i in free}
+        in_time = True
+        for number in range(1 + WIDENINGS):
+            for i in free:
+                trials = self._trials(recipes[i])
+                tried, done = try_rates(
+                    wanted[i], trials, self.trainer(recipes[i]), f"ladder{number}", deadline
+                )
+                rungs[i] |= {rung.lr: rung for rung in tried}
+                in_time = in_time and done
+            edges = {i: _edge([rungs[i][r] for r in sorted(rungs[i])]) for i in free}
+            if not any(edges.values()) or not in_time:
+                break
+            for i in free:
+                known = sorted(rungs[i])
+                if edges[i] < 0:
+                    wanted[i] = [r for r in rates(known[0] / 12, WIDENING) if r < known[0]]
+                else:  # also for arms that are not on an edge: the same number of trials
+                    wanted[i] = [r for r in rates(known[-1], WIDENING + 1) if r > known[-1]]
+                wanted[i] = wanted[i][:WIDENING]
+        found: list[tuple[Recipe, Ladder | None]] = []
+        for i, recipe in enumerate(recipes):
+            if i not in rungs:
+                found.append((recipe, None))
+                continue
+            ordered = [rungs[i][r] for r in sorted(rungs[i])]
+            best = choose(ordered)
+            ladder = Ladder(
+                tuple(ordered), best.lr, bool(_edge(ordered)), len(self._trials(recipe)), in_time
+            )
+            found.append((dataclasses.replace(recipe, lr=best.lr), ladder))
+        return found
+
+    def _trials(self, recipe: Recipe) -> list[Member]:
+        """Short trainings on which a rate is tried: at most TRIALS folds, a third of the epochs."""
+        brief = dataclasses.replace(recipe, epochs=min(recipe.epochs, max(4, recipe.epochs // 3)))
+        seed = stream_seed(self.seed, "ladder")
+        labels = self.data.labels
+        return [
+            Member(
+                brief,
+                number,
+                sample_rows(fold.train, labels, TRIAL_ROWS, seed),
+                sample_rows(fold.validation, labels, TRIAL_VALIDATION, seed),
+                seed % 2**31,
+            )
+            for number, fold in enumerate(self.split.folds[:TRIALS])
+        ]
+
+
+def _evidence(result: Result, first: int, count: int) -> Evidence | None:
+    """What was recorded of `count` members from `first` on; None where some are missing."""
+    mine = range(first, first + count)
+    if any(i not in result.trained for i in mine):
+        return None
+    return collect(
+        [result.trained[i] for i in mine],
+        [
+            dataclasses.replace(s, member=s.member - first)
+            for s in result.history
+            if s.member in mine
+        ],
+        [
+            dataclasses.replace(p, member=p.member - first)
+            for p in result.probes
+            if p.member in mine
+        ],
+    )
+
+
+def _edge(rungs: Sequence[Rung]) -> int:
+    """-1 where the rung to be chosen is the lowest, 1 where it is the highest, else 0."""
+    best = choose(rungs)
+    if best is rungs[0]:
+        return -1
+    return 1 if best is rungs[-1] else 0
