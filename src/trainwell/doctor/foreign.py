@@ -87,7 +87,14 @@ def what_is_known(evidence: Evidence) -> str:
     count, points = evidence.members, len(evidence.points)
     lines = [
         evidence.source,
-        f"{count} training{'s' * (count != 1)}, {points} {evidence.unit}{'s' * (points != 1)}",
+        f"{count} training{'s' * (count != 1)}, "
+        + (
+            f"{points} epoch{'s' * (points != 1)}"
+            if evidence.unit == "epoch"
+            else f"{points} points, up to step {evidence.points[-1]:g}"
+            if points
+            else "no point"
+        ),
         f"known: {', '.join(known)}",
     ]
     if missing:
