@@ -243,9 +243,11 @@ def _filled(values: Floats) -> Floats:
 
 
 def _not_rewound(key: Floats) -> Bools:
-    """Rows that no later row goes back before: of a resumed training the last values count."""
-    later = np.minimum.accumulate(key[::-1])[::-1]  # the smallest key from here on
-    return np.asarray(key <= later)
+    """Rows that no later row goes back to: of a resumed training the last values count."""
+    back = np.full(len(key), np.inf)
+    back[:-1] = np.where(np.diff(key) < 0, key[1:], np.inf)  # where a later part begins
+    begins = np.minimum.accumulate(back[::-1])[::-1]  # the earliest of those still to come
+    return np.asarray(key < begins)
 
 
 def _by_group(

@@ -6,7 +6,7 @@ import math
 import time
 
 SHARE = 0.012  # of the loop's time, for sampled steps; hooks that stay cost as much again
-CREDIT = 0.02  # seconds that may be spent before that share is kept: short loops are seen too
+CREDIT = 0.006  # seconds that may be spent before that share is kept: short loops are seen too
 _DIAGNOSES = 0.003  # of the loop's time, for diagnoses while it runs
 _FIRST = 5.0  # seconds before the first of them
 _SAMPLES = 250  # the interval is at least a 250th of the steps done: logs stay short

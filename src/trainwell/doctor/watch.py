@@ -165,6 +165,11 @@ class Watch:
     # What the user may call
 
     @property
+    def samples(self) -> Sequence[Sample]:
+        """The sampled steps so far."""
+        return tuple(self._samples)
+
+    @property
     def loss(self) -> Callable[..., Any]:
         """The loss to call in the loop: the module itself, or a function that also notes values."""
         from torch import nn
