@@ -15,6 +15,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from trainwell.doctor.sampling import Forward
 
 _LINES = 5  # said while it runs, at most
-_CHECKED = (3, 10)  # after so many samples the loop itself is looked at while it runs
+_CHECKED = (4, 10)  # after so many samples the loop itself is looked at while it runs
 
 
 def watch(
@@ -143,9 +144,18 @@ class Watch:
 
     def _end(self) -> None:
         self._close_validation()
-        if self._losses.count:  # the steps since the last sample
+        if self._losses.count and self._samples:  # the steps since the last sample
             loss, count = self._losses.take()
-            self._samples.append(Sample(self._steps, loss, count, self._rate()))
+            last = self._samples[-1]
+            if last.step == self._steps:
+                loss = (loss * count + (last.loss if last.losses else 0.0) * last.losses) / (
+                    count + last.losses
+                )
+                count += last.losses
+                self._samples.pop()
+            # Layers as they were measured last: the end is not far from it.
+            tail = replace(last, step=self._steps, loss=loss, losses=count, lr=self._rate())
+            self._samples.append(tail)
         self._tell(self._checks())
 
     def _guarded(self, work: Callable[[], None]) -> None:
