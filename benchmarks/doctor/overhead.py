@@ -5,7 +5,8 @@
 Two cases: an MLP on the digits with batches of 32 (steps of a fraction of a millisecond, the
 worst case) and a CNN on images of 28 x 28 with batches of 64. A pair is a training without and
 one with, in random order, from the same weights; the overhead of a pair is the ratio of their
-processor times, since machines are shared. Printed: medians over pairs with a 95 % bootstrap interval.
+processor times, since machines are shared. Printed: medians over pairs with a 95 % bootstrap
+interval.
 """
 
 from __future__ import annotations

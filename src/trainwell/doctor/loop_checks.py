@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from trainwell.doctor.sampling import Forward
 
 _SURE = 3  # sampled steps that must agree
 _NAMES = {
@@ -41,13 +40,13 @@ class Facts:
     without: dict[str, int] = field(default_factory=dict)
     called: set[str] = field(default_factory=set)
 
-    def note(self, sample: Sample, model: nn.Module, forward: Forward) -> None:
+    def note(self, sample: Sample, model: nn.Module, called: set[str]) -> None:
         """Count what the step that has just been sampled shows."""
         if sample.step > 1 and self.zeroed is not None:
             self.judged += 1
             self.not_zeroed += not self.zeroed
         self.looked += 1
-        self.called |= {name for name, _ in forward.outputs}
+        self.called |= called
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and parameter.grad is None:
                 self.without[name] = self.without.get(name, 0) + 1

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainwell.doctor.pace import own_time
+
 MOST_ENTRIES = 1 << 20  # of a weight: of larger ones every n-th entry stands for all
 MOST_ACTIVITY = 1 << 18  # values of a layer's output that are looked at
 SATURATED = 0.98  # of a tanh unit's range; a sigmoid's is taken to the same scale
@@ -140,6 +142,7 @@ class Forward:
 
     def __init__(self, model: nn.Module, watched: Sequence[tuple[str, nn.Module]]) -> None:
         self.units: list[Units] = []
+        self.seconds = 0.0
         self.outputs: list[tuple[str, Tensor]] = []
         self._calls: dict[str, int] = {}
         self._convolution = False
@@ -159,11 +162,13 @@ class Forward:
         def hook(module: nn.Module, args: object, output: object) -> None:
             if not torch.is_grad_enabled() or not isinstance(output, Tensor) or output.ndim < 2:
                 return
+            start = own_time()
             call = self._calls[name] = self._calls.get(name, 0) + 1
             known = name if call == 1 else f"{name}#{call}"  # one module at several places
             self.outputs.append((known, output.detach()))
             if output.numel():
                 self.units.append(units(known, module, output, self._convolution))
+            self.seconds += own_time() - start
 
         return hook
 

@@ -10,10 +10,8 @@ number is drawn. A few steps are sampled, so that it costs less than three per c
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -23,8 +21,8 @@ from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check
 from trainwell.doctor.loop_checks import Facts, loop_checks, not_finite, setup_of_loop
 from trainwell.doctor.losses import Losses
-from trainwell.doctor.pace import Pace
-from trainwell.doctor.seen import ROWS, WINDOW, Mark, Sample, Unit, Weight, evidence_of
+from trainwell.doctor.pace import Pace, own_time
+from trainwell.doctor.seen import Mark, Sample, evidence_of
 from trainwell.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from trainwell.doctor.diagnose import Diagnosis
-    from trainwell.doctor.sampling import Forward
 
 _LINES = 5  # said while it runs, at most
 _CHECKED = (4, 10)  # after so many samples the loop itself is looked at while it runs
@@ -78,7 +75,8 @@ class Watch:
     ) -> None:
         from torch import nn, optim
 
-        from trainwell.doctor import sampling
+        from trainwell.doctor.live import Live
+        from trainwell.doctor.sampling import Hooks
 
         self._optimizers = [optimizer] if isinstance(optimizer, optim.Optimizer) else [*optimizer]
         if not isinstance(model, nn.Module) or not self._optimizers:
@@ -91,9 +89,8 @@ class Watch:
             raise UserError("watch", f"every must be at least 1, got {every}", "Leave it out.")
         self.trouble: Exception | None = None
         self._model, self._loss, self._say = model, loss, say
-        self._slots = sampling.slots_of(model)
-        self._activations = sampling.activations(model)
-        self._hooks, self._sampled = sampling.Hooks(), sampling.Hooks()
+        self._hooks = Hooks()
+        self._live = Live(model, self._optimizers, self._before_step, self._backward)
         self._pace = Pace(every)
         self._losses = Losses(model)
         self._facts = Facts()
@@ -101,10 +98,6 @@ class Watch:
         self._steps = 0
         self._samples: list[Sample] = []
         self._marks: list[Mark] = []
-        self._forward: Forward | None = None
-        self._before: dict[str, Tensor] = {}
-        self._found: dict[str, list[Tensor]] = {}
-        self._windows: dict[str, deque[tuple[Any, int]]] = {}
         self._said: set[str] = set()
         self._broken: Check | None = None
         self._closed = True
@@ -137,7 +130,7 @@ class Watch:
     def close(self) -> None:
         """Remove every hook; said once more what the loop did wrong."""
         self._hooks.remove()
-        self._disarm()
+        self._live.disarm()
         if not self._closed:
             self._closed = True
             self._guarded(self._end)
@@ -168,7 +161,7 @@ class Watch:
     def _give_up(self, error: Exception) -> None:
         self.trouble = error
         self._hooks.remove()
-        self._disarm()
+        self._live.disarm()
         if self._say is not None:
             self._say(f"watch has stopped ({type(error).__name__}: {error}); training goes on")
 
@@ -250,7 +243,7 @@ class Watch:
 
     def _on_loss(self, module: object, args: Any, value: Any) -> None:
         try:
-            trained = self._losses.note(args, value, self._forward is not None, self._steps)
+            trained = self._losses.note(args, value, self._live.armed, self._steps)
         except Exception as error:  # as in `_guarded`, which would cost a call at each step
             self._give_up(error)
             return
@@ -271,166 +264,66 @@ class Watch:
         if self._broken is not None:
             return
         weights = first_not_finite(self._model, gradients=False)
-        layer = self._forward.first_broken() if self._forward and not weights else None
+        layer = None if weights else self._live.first_broken()
         self._broken = not_finite(self._steps + 1, "loss", weights, layer, self._losses.outputs)
         self._tell([self._broken])
 
-    # Sampled steps
+    # Steps
 
     def _arm(self) -> None:
-        """Put hooks on the layers for the next step."""
-        from trainwell.doctor.sampling import Forward
-
-        start = time.perf_counter()
-        self._forward = Forward(self._model, self._activations)
-        for optimizer in self._optimizers:
-            self._sampled.add(optimizer.register_step_pre_hook(self._before_step))
-        last = next((s.parameter for s in self._slots[::-1] if s.parameter.requires_grad), None)
-        if last is not None:
-            self._facts.zeroed = None
-            hook = last.register_hook(lambda gradient: self._backward(last))  # type: ignore[no-untyped-call]
-            self._sampled.add(hook)
+        start = own_time()
+        self._facts.zeroed = None
+        self._live.arm()
         self._pace.spent(start)
 
-    def _disarm(self) -> None:
-        self._sampled.remove()
-        if self._forward is not None:
-            self._forward.remove()
-            self._forward = None
-        self._before.clear()
-        self._found.clear()
-
-    def _backward(self, parameter: nn.Parameter) -> None:
-        """The first backward pass of a step: was the gradient of the step before put to zero?"""
+    def _backward(self, zeroed: bool) -> None:
+        """The first backward pass of a sampled step, and whether gradients were zero before it."""
         if self._facts.zeroed is None:
-            grad = parameter.grad
-            self._facts.zeroed = grad is None or grad.is_sparse or not bool(grad.any())
+            self._facts.zeroed = zeroed
 
     def _before_step(self, optimizer: Optimizer, args: Any, settings: Any) -> None:
-        start = time.perf_counter()
-        self._guarded(lambda: self._look_before(optimizer, _has_closure(args, settings)))
+        start = own_time()
+        self._guarded(lambda: self._live.before(optimizer, _has_closure(args, settings)))
         self._pace.spent(start)
-
-    def _look_before(self, optimizer: Optimizer, closure: bool) -> None:
-        from trainwell.doctor.sampling import entries
-
-        mine = {id(p) for g in optimizer.param_groups for p in g["params"]}
-        for slot in self._slots:
-            if id(slot.parameter) in mine:
-                self._before[slot.name] = entries(slot.parameter.detach()).clone()
-                if not closure:  # a closure computes gradients within the step
-                    self._look_at_gradient(slot.name, slot.parameter, optimizer)
-
-    def _look_at_gradient(self, name: str, parameter: nn.Parameter, optimizer: Optimizer) -> None:
-        from trainwell.doctor.sampling import entries, sizes
-
-        grad = parameter.grad
-        if grad is None or grad.is_sparse:
-            return
-        values = sizes(entries(grad.detach()))
-        scale = getattr(optimizer, "grad_scale", None)  # of GradScaler, for fused optimizers
-        if scale is not None:
-            values = [values[0] / scale, values[1], values[2] / scale]
-        self._found[name] = values
 
     def _after_part(self, optimizer: Optimizer, args: Any, settings: Any) -> None:
         """A step of an optimizer that is not the last of several."""
-        if self._forward is not None:
-            self._guarded(lambda: self._look_after(optimizer, _has_closure(args, settings)))
+        if self._live.armed:
+            self._guarded(lambda: self._live.after(optimizer, _has_closure(args, settings)))
 
     def _after(self, optimizer: Optimizer, args: Any, settings: Any) -> None:
         """After each step: count it; finish a sample, or put hooks in place for the next."""
         self._steps += 1
         if self._losses.pending:
             self._losses.stepped()
-        if self._forward is not None:
-            start = time.perf_counter()
-            self._guarded(lambda: self._look_after(optimizer, _has_closure(args, settings)))
+        if self._live.armed:
+            start = own_time()
+            self._guarded(lambda: self._live.after(optimizer, _has_closure(args, settings)))
             self._guarded(self._finish)
             self._pace.spent(start)
             self._pace.plan(self._steps, len(self._samples))
             self._guarded(self._speak)
         if self._steps + 1 >= self._pace.next_step and self.trouble is None:
-            self._pace.arrived(self._steps)
+            self._pace.arrived()
             self._guarded(self._arm)
-
-    def _look_after(self, optimizer: Optimizer, closure: bool) -> None:
-        import torch
-
-        from trainwell.doctor.sampling import entries
-
-        mine = {id(p) for g in optimizer.param_groups for p in g["params"]}
-        with torch.no_grad():
-            for slot in self._slots:
-                if id(slot.parameter) not in mine or slot.name not in self._before:
-                    continue
-                if closure:
-                    self._look_at_gradient(slot.name, slot.parameter, optimizer)
-                if slot.name not in self._found:
-                    continue
-                after, before = entries(slot.parameter.detach()), self._before[slot.name]
-                norm = torch.linalg.vector_norm
-                self._found[slot.name] += [norm(before), norm(after), norm(after - before)]
 
     def _finish(self) -> None:
         """Turn what was seen of this step into numbers."""
-        from trainwell.doctor.sampling import numbers
-
-        assert self._forward is not None
-        full = {n: f for s in self._slots if len(f := self._found.get(n := s.name, [])) == 6}
-        flat = numbers(list(itertools.chain(*full.values())))
-        counts = {name: self._before[name].numel() for name in full}
-        picked = {s.name for s in self._slots if s.rows_are_picked}
-        weights = {}
-        for place, name in enumerate(full):
-            gradient, filled, total, before, weight, update = flat[6 * place : 6 * place + 6]
-            zero = math.nan if name in picked else 1 - filled / counts[name]
-            ratio = update / weight if weight else math.nan
-            magnitude = total / counts[name]
-            weights[name] = Weight(gradient, zero, magnitude, before, weight, ratio)
-        units = self._units(self._forward)
+        weights, units = self._live.weights(), self._live.units()
         accuracy, rows = self._losses.take_accuracy()
         loss, count = self._losses.take()
         self._samples.append(
             Sample(self._steps, loss, count, self._rate(), accuracy, rows, weights, units)
         )
-        self._facts.note(self._samples[-1], self._model, self._forward)
-        self._disarm()
+        self._facts.note(self._samples[-1], self._model, self._live.called())
+        self._pace.spent_seconds(self._live.seconds())
         bad = next((n for n, w in weights.items() if not math.isfinite(w.gradient)), None)
         if not math.isfinite(self._losses.last):
             self._not_finite()
         elif bad and self._broken is None:
             self._broken = not_finite(self._steps, "gradient", bad, None, None)
             self._tell([self._broken])
-
-    def _units(self, forward: Forward) -> dict[str, Unit]:
-        """Units by activation; several calls of a step (accumulation) are taken together."""
-        from trainwell.doctor.sampling import numbers
-
-        by_name: dict[str, list[Any]] = {}
-        for seen in forward.units:
-            by_name.setdefault(seen.name, []).append(seen)
-        found = {}
-        for name, several in by_name.items():
-            means = numbers([s.mean for s in several])
-            spreads = numbers([s.spread for s in several])
-            ends = numbers([s.saturated for s in several if s.saturated is not None])
-            dead = math.nan
-            if several[0].active is not None:
-                window = self._windows.setdefault(name, deque(maxlen=WINDOW))
-                active = several[0].active
-                for other in several[1:]:
-                    active = active | other.active
-                window.append((active, sum(s.rows for s in several)))
-                if sum(rows for _, rows in window) >= ROWS:
-                    alive = window[0][0]
-                    for other, _ in window:
-                        alive = alive | other
-                    dead = 1 - float(alive.float().mean())
-            count = len(several)
-            saturated = sum(ends) / len(ends) if ends else math.nan
-            found[name] = Unit(sum(means) / count, sum(spreads) / count, dead, saturated)
-        return found
+        self._live.disarm()
 
     # Speaking
 
