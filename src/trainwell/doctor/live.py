@@ -151,9 +151,12 @@ class Live:
         active = [s.active for s in several if s.active is not None]
         dead = math.nan
         if active:
-            window = self._windows.setdefault(name, deque(maxlen=WINDOW))
+            window = self._windows.setdefault(name, deque())
             window.append((_either(active), sum(s.rows for s in several)))
-            if sum(rows for _, rows in window) >= ROWS:
+            rows = sum(n for _, n in window)
+            while len(window) > WINDOW and rows - window[0][1] >= ROWS:
+                rows -= window.popleft()[1]
+            if rows >= ROWS:
                 dead = 1 - float(_either([a for a, _ in window]).float().mean())
         count = len(several)
         saturated = sum(ends) / len(ends) if ends else math.nan

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-SHARE = 0.012  # of the loop's time, for sampled steps; hooks that stay cost as much again
-CREDIT = 0.006  # seconds that may be spent before that share is kept: short loops are seen too
+SHARE = 0.008  # of the loop's time, for sampled steps; hooks that stay cost as much again
+CREDIT = 0.004  # seconds that may be spent before that share is kept: short loops are seen too
 _DIAGNOSES = 0.003  # of the loop's time, for diagnoses while it runs
 _FIRST = 5.0  # seconds before the first of them
 _EARLY = 5  # samples that are taken whatever they cost: steps 1, 2, 4, 8 and 16 at the latest

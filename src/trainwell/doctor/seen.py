@@ -20,7 +20,8 @@ from trainwell.doctor.evidence import (
 )
 from trainwell.doctor.finding import Check
 
-WINDOW = 10  # sampled batches, at most, over which a unit must be silent to count as dead
+WINDOW = 10  # sampled batches, at least, over which a unit must be silent to count as dead
+POINTS = 30  # of a training without validation, at most
 ROWS = 256  # rows, at least, that it must have been silent for
 
 
@@ -83,11 +84,13 @@ def evidence_of(
 ) -> Evidence:
     """Evidence with a point per mark where there are three or more, else per sampled step.
 
+    The points of sampled steps are some 30 spans of like length.
+
     Training scores are running means in train mode (`clean_train=False`): the loss over all steps
     since the point before, the accuracy over the sampled batches among them.
     """
     by_mark = len(marks) >= 3
-    ends = [m.step for m in marks] if by_mark else [s.step for s in samples]
+    ends = [m.step for m in marks] if by_mark else _spaced([s.step for s in samples])
     groups = _between(samples, ends)
     epochs = by_mark and all(m.epoch for m in marks)
     points = np.arange(1.0, len(ends) + 1) if epochs else np.array(ends, np.float64)
@@ -127,6 +130,17 @@ def evidence_of(
         checks=checks,
         source="a loop that was watched",
     )
+
+
+def _spaced(steps: Sequence[int]) -> list[int]:
+    """Ends of about POINTS spans of like length: early steps are sampled more densely than others,
+    and a point that stands for one batch is no neighbour for one that stands for a hundred."""
+    width = steps[-1] / POINTS if steps else 0.0
+    ends: list[int] = []
+    for step in steps:
+        if step >= width + (ends[-1] if ends else 0):
+            ends.append(step)
+    return ends if not steps or ends[-1:] == [steps[-1]] else [*ends, steps[-1]]
 
 
 def _row(values: Sequence[float]) -> Floats:
@@ -194,8 +208,11 @@ def _units(name: str, samples: Sequence[Sample], lasts: Sequence[Sample | None])
     rows = [(math.nan,) * 4]
     if first is not None:
         # Dead at birth: silent in the first batch and in those that followed.
-        later = samples[min(WINDOW, len(samples)) - 1].units.get(name)
-        rows = [(first.mean, first.spread, later.dead if later else math.nan, first.saturated)]
+        later = [s.units[name].dead for s in samples[WINDOW - 1 :] if name in s.units]
+        born = next(
+            (d for d in later if not math.isnan(d)), samples[-1].units.get(name, first).dead
+        )
+        rows = [(first.mean, first.spread, born, first.saturated)]
     for sample in lasts:
         unit = sample.units.get(name) if sample else None
         rows.append(
