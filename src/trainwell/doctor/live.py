@@ -30,7 +30,7 @@ _MEASURED = 6  # numbers per weight of a step that was seen from begin to end
 class Live:
     """What a sampled step shows: `arm` before it, `before` and `after` around the optimizer's step.
 
-    before_step: the hook that calls `before`. backward: told, in each backward pass, whether
+    before_step: the hook that calls `before`. backward: told, in a backward pass, whether
     gradients were zero before it.
     """
 
@@ -57,15 +57,12 @@ class Live:
 
     def arm(self) -> None:
         """Put hooks in place for the next step."""
-        self._forward = Forward(self._model, self._activations)
+        held = {id(p) for o in self._optimizers for g in o.param_groups for p in g["params"]}
+        good = [s.parameter for s in self._slots if s.parameter.requires_grad]
+        last = next((p for p in good[::-1] if id(p) in held), None)  # first in the way back
+        self._forward = Forward(self._model, self._activations, last, self._told)
         for optimizer in self._optimizers:
             self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
-        held = {id(p) for o in self._optimizers for g in o.param_groups for p in g["params"]}
-        for slot in self._slots[::-1]:
-            if slot.parameter.requires_grad and id(slot.parameter) in held:
-                hook = slot.parameter.register_hook  # the last one is first in the way back
-                self._hooks.add(hook(_Backward(slot.parameter, self._told)))  # type: ignore[no-untyped-call]
-                break
 
     def disarm(self) -> None:
         """Take all hooks away again, and let what they kept go."""
@@ -161,19 +158,6 @@ class Live:
         count = len(several)
         saturated = sum(ends) / len(ends) if ends else math.nan
         return Unit(sum(means) / count, sum(spreads) / count, dead, saturated)
-
-
-class _Backward:
-    """A hook on a parameter, before its gradient is added to what is there already."""
-
-    def __init__(self, parameter: nn.Parameter, told: Callable[[bool], None]) -> None:
-        self._parameter, self._told, self._first = parameter, told, True
-
-    def __call__(self, gradient: Tensor) -> None:
-        if self._first:  # later passes of a step may well add up
-            self._first = False
-            grad = self._parameter.grad
-            self._told(grad is None or grad.is_sparse or not bool(grad.any()))
 
 
 def _either(several: Sequence[Tensor]) -> Tensor:

@@ -140,7 +140,14 @@ class Hooks:
 class Forward:
     """Hooks on the layers of a network during one sampled step: units, and outputs by layer."""
 
-    def __init__(self, model: nn.Module, watched: Sequence[tuple[str, nn.Module]]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        watched: Sequence[tuple[str, nn.Module]],
+        last: nn.Parameter | None,
+        told: Callable[[bool], None],
+    ) -> None:
+        self._last, self._told = last, told
         self.units: list[Units] = []
         self.seconds = 0.0
         self.outputs: list[tuple[str, Tensor]] = []
@@ -180,8 +187,18 @@ class Forward:
                 first = output[0] if isinstance(output, tuple) else output
                 if isinstance(first, Tensor):
                     self.outputs.append((name, first.detach()))
+                    own = module.parameters(recurse=False)
+                    if first.requires_grad and any(p is self._last for p in own):
+                        # On an output, which is gone after the step: one on the parameter would
+                        # leave a slower way back for good.
+                        first.register_hook(self._way_back)  # type: ignore[no-untyped-call]
 
         return hook
+
+    def _way_back(self, gradient: Tensor) -> None:
+        """Tell whether gradients are zero before this backward pass adds to them."""
+        grad = None if self._last is None else self._last.grad
+        self._told(grad is None or grad.is_sparse or not bool(grad.any()))
 
     def first_broken(self) -> str | None:
         """The first layer with an output that is not finite."""
