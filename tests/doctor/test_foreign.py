@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwell.doctor.columns import understand
 from trainwell.doctor.foreign import MOST_POINTS, read_histories, read_history, what_is_known
+from trainwell.doctor.history_columns import understand
 from trainwell.doctor.tensorboard import _masked, scalars
 from trainwell.errors import UserError
 

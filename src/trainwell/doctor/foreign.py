@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.doctor.columns import OUR_HISTORY, Columns, understand, words_of
 from trainwell.doctor.evidence import SERIES, Evidence, Floats, Setup
+from trainwell.doctor.history_columns import OUR_HISTORY, Columns, understand, words_of
 from trainwell.doctor.logtable import Bools, Table, from_scalars, read_text
 from trainwell.doctor.tensorboard import Scalar, is_event_file, scalars
 from trainwell.errors import UserError
