@@ -20,8 +20,11 @@ def summary(result: Mapping[str, Any], report_path: Path) -> str:
     rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
     lines += [f"note: {w}" for w in result["warnings"]]
-    if result["findings"]:
-        lines += ["", findings(result["findings"], next_command(result), most=5)]
+    heavy = [f for f in result["findings"] if f["level"] != "note"]
+    if heavy:
+        lines += ["", findings(heavy, next_command(heavy, result["command"]), most=5)]
+    if light := len(result["findings"]) - len(heavy):
+        lines.append(f"{light} note{'s' if light > 1 else ''} in the report")
     lines += ["", f"report   {report_path}"]
     lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
     return "\n".join(lines)
@@ -88,13 +91,13 @@ _WRAP: Any = {
 }
 
 
-def next_command(result: Mapping[str, Any]) -> str:
+def next_command(found: Sequence[Mapping[str, Any]], command: str) -> str:
     """The command that trains again with the first remedy that a recipe can express, or ""."""
-    for finding in result["findings"]:
+    for finding in found:
         for remedy in finding["remedies"]:
             _, sign, options = str(remedy).partition(": --set ")
-            if sign and result["command"].startswith("trainwell fit"):
-                return _with_settings(result["command"], f"--set {options}")
+            if sign and command.startswith("trainwell fit"):
+                return _with_settings(command, f"--set {options}")
     return ""
 
 
