@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.doctor.cases import Case, halves
 from benchmarks.doctor.faulty import faulty_cases
 from benchmarks.doctor.healthy import healthy_cases
-from trainwell.recipe import to_toml
+from trainwell.recipe import Cnn, to_toml
 
 QUICK = ("digits-mlp", "wine-tanh", "rate-high-very.digits-mlp", "init-zero-zero.digits-mlp")
 
@@ -56,6 +56,7 @@ def train_all(cases: Sequence[Case], home: Path, processes: int = 2) -> None:
     """Train what is not there yet, one process a core, one thread each; says each that is done."""
     home.mkdir(parents=True, exist_ok=True)
     missing = [c for c in cases if not is_done(c, home)]
+    missing.sort(key=lambda c: isinstance(c.recipe.model, Cnn))  # the slow ones last
     print(f"{len(cases) - len(missing)} configurations are there, {len(missing)} to be trained")
     if not missing:
         return
