@@ -15,7 +15,7 @@ from benchmarks.doctor.data import Material
 from trainwell.recipe import Recipe, edit
 
 MEMBERS = 3  # trainings in one run
-HEALTHY_RUNS, FAULTY_RUNS = 8, 4
+HEALTHY_RUNS, FAULTY_RUNS = 5, 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def planted(
 
 
 def halves(cases: Sequence[Case]) -> dict[str, str]:
-    """"development" or "held-out" for every configuration, by name.
+    """ "development" or "held-out" for every configuration, by name.
 
     Within each family the groups (data and family) alternate in an order that a hash decides, so
     that both halves have every family that has two groups. Odd families start on either side.

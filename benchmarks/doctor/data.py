@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -136,7 +136,7 @@ class Draw:
 # ------------------------------------------------------------------ pools
 
 
-@lru_cache(maxsize=None)
+@cache
 def pool(name: str) -> Dataset:
     """All rows of a set that may be drawn, without exact duplicates; large sets thinned out."""
     sample = {"mnist14": "mnist", "fashion14": "fashion_mnist"}.get(name, name)

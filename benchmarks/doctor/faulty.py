@@ -175,7 +175,11 @@ def ways() -> tuple[Fault, ...]:
         Fault("epochs", "R10 R03", "2", "digits-mlp", {"epochs": "2"}),
         Fault("collapse", "R14 R03", "3", "letter-mlp", {"schedule": "ExponentialDecay(rate=2.0)"}),
         Fault(
-            "collapse", "R14 R03", "3", "digits-mlp", {"schedule": "StepDecay(factor=0.05, every=1)"}
+            "collapse",
+            "R14 R03",
+            "3",
+            "digits-mlp",
+            {"schedule": "StepDecay(factor=0.05, every=1)"},
         ),
         Fault("collapse", "R14 R03", "2", "mnist-sgd", {"schedule": "ExponentialDecay(rate=1.5)"}),
         Fault("collapse", "R14 R03", "2", "fsdd-mlp", {"schedule": "ExponentialDecay(rate=2.0)"}),

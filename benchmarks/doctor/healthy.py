@@ -8,18 +8,18 @@ from benchmarks.doctor.data import Blurred, Imbalanced, Leak, Material, Pixels
 DIGITS = Material("digits", 900, 3, 600)
 WINE = Material("wine", 120, 4, 58)
 CANCER = Material("breast_cancer", 400, 4, 169)
-LETTER = Material("letter", 2400, 4, 2000)
+LETTER = Material("letter", 1600, 4, 2000)
 SMALL_LETTER = Material("letter", 900, 3, 2000)
 SATELLITE = Material("satellite", 1500, 5, 2000)
 SHUTTLE = Material("shuttle", 2000, 5, 3000)
-MNIST = Material("mnist14", 1600, 4, 2000)
+MNIST = Material("mnist14", 1200, 4, 2000)
 SMALL_MNIST = Material("mnist14", 400, 4, 2000)
-FASHION = Material("fashion14", 1600, 4, 2000)
+FASHION = Material("fashion14", 1200, 4, 2000)
 FSDD = Material("fsdd", 1200, 4, 600)
 
 MLP2 = "Mlp(hidden=(64, 64), norm='none')"
-WIDE = "Mlp(hidden=(128, 128), norm='none')"
-BN2 = "Mlp(hidden=(128, 128))"
+WIDE = "Mlp(hidden=(96, 96), norm='none')"
+BN2 = "Mlp(hidden=(96, 96))"
 DEEP_BN = "Mlp(hidden=(48, 48, 48, 48, 48, 48, 48, 48, 48, 48))"
 CHANNEL = "(Standardize(per='channel'),)"
 MEL = "(LogMel(hop=0.02), Standardize(per='channel'))"
@@ -50,7 +50,7 @@ def healthy_cases() -> tuple[Case, ...]:
             "digits-cnn",
             DIGITS,
             recipe_of(
-                model="Cnn(channels=(16, 32), depth=1)",
+                model="Cnn(channels=(12, 24), depth=1)",
                 preprocess=CHANNEL,
                 lr="0.02",
                 batch_size="32",
@@ -81,13 +81,17 @@ def healthy_cases() -> tuple[Case, ...]:
         Case(
             "mnist-sgd",
             MNIST,
-            recipe_of(model=WIDE, optimizer="Sgd()", lr="0.2", batch_size="32", epochs="25"),
+            recipe_of(model=MLP2, optimizer="Sgd()", lr="0.2", batch_size="32", epochs="25"),
         ),
         Case(
             "mnist-bn",
             MNIST,
             recipe_of(
-                model=BN2, lr="0.01", batch_size="32", epochs="25", regularize="(Dropout(0.3),)"
+                model="Mlp(hidden=(64, 64))",
+                lr="0.01",
+                batch_size="32",
+                epochs="25",
+                regularize="(Dropout(0.2),)",
             ),
         ),
         Case(
@@ -105,14 +109,13 @@ def healthy_cases() -> tuple[Case, ...]:
             "fashion-cnn",
             FASHION,
             recipe_of(
-                model="Cnn(channels=(16, 32), depth=1)",
+                model="Cnn(channels=(10, 20), depth=1)",
                 preprocess=CHANNEL,
                 optimizer="Momentum()",
                 lr="0.3",
                 batch_size="32",
                 epochs="16",
             ),
-            runs=6,
         ),
         Case(
             "fsdd-cnn",
@@ -124,7 +127,6 @@ def healthy_cases() -> tuple[Case, ...]:
                 batch_size="32",
                 epochs="20",
             ),
-            runs=6,
         ),
         Case(
             "fsdd-mlp",
@@ -137,7 +139,6 @@ def healthy_cases() -> tuple[Case, ...]:
                 epochs="20",
                 regularize="(L2(1e-3), Dropout(0.5))",
             ),
-            runs=6,
         ),
         # Hard but healthy.
         Case(
@@ -166,7 +167,7 @@ def healthy_cases() -> tuple[Case, ...]:
         ),
         Case(
             "letter-blurred",  # noise in the inputs: a ceiling near 60 %
-            Material("letter", 2400, 4, 2000, (Blurred(0.5),)),
+            Material("letter", 1600, 4, 2000, (Blurred(0.5),)),
             recipe_of(
                 model="Mlp(hidden=(64, 64))",
                 lr="0.005",
@@ -214,7 +215,7 @@ def healthy_cases() -> tuple[Case, ...]:
             "fashion-dropout",  # half of the units dropped, and fine
             FASHION,
             recipe_of(
-                model="Mlp(hidden=(256, 128))",
+                model="Mlp(hidden=(128, 64))",
                 lr="0.005",
                 batch_size="32",
                 epochs="30",
@@ -243,7 +244,7 @@ def healthy_cases() -> tuple[Case, ...]:
             "letter-deep-bn",
             LETTER,
             recipe_of(
-                model="Mlp(hidden=(64, 64, 64, 64, 64, 64, 64, 64))",
+                model="Mlp(hidden=(48, 48, 48, 48, 48, 48, 48, 48))",
                 lr="0.005",
                 batch_size="64",
                 epochs="25",
@@ -290,7 +291,7 @@ def healthy_cases() -> tuple[Case, ...]:
         ),
         Case(
             "mnist-adjusted",
-            Material("mnist14", 1600, 4, 2000, (Imbalanced(60.0),)),
+            Material("mnist14", 1200, 4, 2000, (Imbalanced(60.0),)),
             recipe_of(
                 model="Mlp(hidden=(64, 64))",
                 lr="0.003",
@@ -303,7 +304,7 @@ def healthy_cases() -> tuple[Case, ...]:
         ),
         Case(
             "fashion-adjusted",
-            Material("fashion14", 1600, 4, 2000, (Imbalanced(60.0),)),
+            Material("fashion14", 1200, 4, 2000, (Imbalanced(60.0),)),
             recipe_of(
                 model="Mlp(hidden=(64, 64))",
                 lr="0.003",
@@ -318,7 +319,7 @@ def healthy_cases() -> tuple[Case, ...]:
             "mnist-small",
             SMALL_MNIST,
             recipe_of(
-                model="Mlp(hidden=(256, 256))",
+                model="Mlp(hidden=(128, 128))",
                 lr="0.006",
                 batch_size="32",
                 epochs="40",
@@ -326,7 +327,6 @@ def healthy_cases() -> tuple[Case, ...]:
                 augment=GENTLE,
                 regularize="(L2(1e-3), Dropout(0.3))",
             ),
-            runs=6,
         ),
         Case(
             "mnist-small-cnn",
@@ -353,7 +353,6 @@ def healthy_cases() -> tuple[Case, ...]:
                 augment="(Shift(pixels=0.7), Rotate(degrees=8.0))",
                 regularize="(L2(1e-3), Dropout(0.3))",
             ),
-            runs=6,
         ),
         Case(
             "letter-small",
@@ -368,9 +367,8 @@ def healthy_cases() -> tuple[Case, ...]:
         ),
         Case(
             "pixels-mlp",
-            Material("mnist14", 1600, 4, 2000, (Pixels(),)),
+            Material("mnist14", 1200, 4, 2000, (Pixels(),)),
             recipe_of(model=MLP2, optimizer="Momentum()", lr="0.02", batch_size="32", epochs="20"),
-            runs=6,
         ),
         Case(
             "satellite-column",  # one more column of noise, where the fault has a leak
@@ -380,7 +378,7 @@ def healthy_cases() -> tuple[Case, ...]:
         ),
         Case(
             "letter-column",
-            Material("letter", 2400, 4, 2000, (Leak(False),)),
+            Material("letter", 1600, 4, 2000, (Leak(False),)),
             recipe_of(model=BN2, lr="0.01", batch_size="64", epochs="25"),
             runs=4,
         ),
@@ -393,5 +391,3 @@ def healthy_cases() -> tuple[Case, ...]:
             runs=4,
         ),
     )
-
-

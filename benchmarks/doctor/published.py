@@ -8,6 +8,7 @@ three shows a symptom where two of the three do.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ HONESTLY: tuple[tuple[str, str, str], ...] = (
     ("DeepLocalize", "NaN or Inf", "as published, once an epoch"),
     ("DeepLocalize", "mean exactly 0", "outputs or gradients of a layer, in half of the epochs"),
     ("DeepLocalize", "unchanged", "loss, or norm of weights, equal over five epochs"),
-    ("DeepDiagnosis", "numerical error, unchanged, loss, accuracy", "as published"),
+    ("DeepDiagnosis", "numerical error, unchanged, loss", "as published"),
+    ("DeepDiagnosis", "accuracy equal over 20 epochs", "as published, but not at 100 %"),
     ("DeepDiagnosis", "saturated", "|tanh| > 0.98 on 90 % of rows in place of pre-activation > 5"),
     ("DeepDiagnosis", "dead", "70 % of units silent on all rows in place of 70 % of outputs"),
     ("DeepDiagnosis", "vanishing", "as published"),
@@ -151,7 +153,7 @@ def _swings(values: Floats, least: float) -> int:
     peaks = [(i, turns[i - 1] > 0) for i in ends if turns[i - 1] != 0]
     return sum(
         high and not low and kept[i] - kept[j] >= least
-        for (i, high), (j, low) in zip(peaks, peaks[1:], strict=False)
+        for (i, high), (j, low) in itertools.pairwise(peaks)
     )
 
 
@@ -161,7 +163,7 @@ def deeplocalize(one: One) -> set[str]:
     means = [u["mean"] for u in one.units] + [w["magnitude"] for w in one.weights]
     if any((m[~np.isnan(m)] == 0).mean() >= 0.5 for m in means if (~np.isnan(m)).any()):
         found.add("zero")
-    watched = [one.train_loss, one.train_accuracy, *(w["weight"] for w in one.weights)]
+    watched = [one.train_loss, *(w["weight"] for w in one.weights)]
     if any(_same(v, 5) for v in watched):
         found.add("unchanged")
     return found
@@ -170,7 +172,7 @@ def deeplocalize(one: One) -> set[str]:
 def _same(values: Floats, count: int) -> bool:
     """Whether `count` values after one another are equal."""
     run = 1
-    for before, now in zip(values, values[1:], strict=False):
+    for before, now in itertools.pairwise(values):
         run = run + 1 if now == before else 1
         if run >= count:
             return True
@@ -186,7 +188,8 @@ def deepdiagnosis(one: One) -> set[str]:
         found.add("saturated")
     if any((u["dead"] >= 0.7).any() for u in one.units):
         found.add("dying")
-    if _same(one.train_loss, 5) or _same(one.train_accuracy, 20):
+    unfinished = one.train_accuracy[one.train_accuracy < 1]
+    if _same(one.train_loss, 5) or _same(unfinished, 20):
         found.add("loss not decreasing")
     if any((w["magnitude"] < 1e-7).any() for w in one.weights):
         found.add("vanishing")

@@ -1,7 +1,8 @@
 """Trains all runs of one configuration as one population, and writes each run's evidence.
 
-Beside every training run two others with twice and half the learning rate, from the same weights
-and on the same rows: the race at equal budget that rules may ask for.
+Beside every training run others with twice and half the learning rate, and without regularisation
+or augmentation where there is some, from the same weights and on the same rows: the race at equal
+budget that rules may ask for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from trainwell.engine.members import Examples, Member, Trained
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Result, Trainer
 from trainwell.model import assemble, balanced
-from trainwell.recipe import edit, to_toml
+from trainwell.recipe import Recipe, edit, to_toml
 from trainwell.seeding import stream_seed
 from trainwell.techniques.scaling import match_widths
 
@@ -52,12 +53,22 @@ def fold_number(run: int, member: int, folds: int) -> int:
     return member % folds if run % 2 else 0
 
 
+def arms_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """What is raced against the training: its rate, and what could be left out."""
+    arms = {name: dict(changes) for name, changes in rate_arms(recipe.lr or 0.0).items()}
+    if recipe.regularize:
+        arms["regularisation off"] = {"regularize": "()"}
+    if recipe.augment:
+        arms["no augmentation"] = {"augment": "()"}
+    return arms
+
+
 def train_case(case: Case, folder: Path) -> dict[str, Any]:
     """Train, write `run<r>.json` for every run and `case.json`, which is also handed back."""
     began = time.perf_counter()
     draws = [draw(case.material, run) for run in range(case.runs)]
     members, examples = _members(case, draws)
-    arms = rate_arms(case.recipe.lr or 0.0)
+    arms = arms_of(case.recipe)
     everyone = list(members)
     for changes in arms.values():
         everyone += [
@@ -69,7 +80,8 @@ def train_case(case: Case, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for run, drawn in enumerate(draws):
         _write_run(folder / f"run{run}.json", run, drawn, result, held, len(members), arms)
-    ends = np.array([_end(result, i)[:2] for i in range(len(everyone))]).reshape(3, -1, 2)
+    ends = np.array([_end(result, i)[:2] for i in range(len(everyone))])
+    ends = ends.reshape(1 + len(arms), -1, 2)
     card = {
         "name": case.name,
         "family": case.family,
@@ -164,7 +176,7 @@ def _write_run(
     result: Result,
     held: Sequence[Held],
     count: int,
-    arms: dict[str, Any],
+    arms: dict[str, dict[str, str]],
 ) -> None:
     """One run's evidence: its three members of the control, and their race."""
     ids = range(run * MEMBERS, (run + 1) * MEMBERS)
@@ -210,5 +222,3 @@ def _end(result: Result, member: int) -> tuple[float, float, float]:
 
 def _of_member(result: Result, member: int) -> list[EpochScore]:
     return sorted((s for s in result.history if s.member == member), key=lambda s: s.epoch)
-
-

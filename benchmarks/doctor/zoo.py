@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.doctor.cases import Case, halves
 from benchmarks.doctor.faulty import faulty_cases
 from benchmarks.doctor.healthy import healthy_cases
+from benchmarks.doctor.trainings import arms_of, train_case
 from trainwell.recipe import Cnn, to_toml
 
 QUICK = ("digits-mlp", "wine-tanh", "rate-high-very.digits-mlp", "init-zero-zero.digits-mlp")
@@ -43,7 +44,8 @@ def is_done(case: Case, home: Path) -> bool:
         return False
     card = json.loads(path.read_text(encoding="utf-8"))
     same = card["recipe"] == to_toml(case.recipe) and card["material"] == repr(case.material)
-    return bool(same and card["runs"] == case.runs)
+    arms = 1 + len(arms_of(case.recipe))
+    return bool(same and card["runs"] == case.runs and len(card["race"]) == arms)
 
 
 def load_card(name: str, home: Path) -> dict[str, Any]:
@@ -74,8 +76,6 @@ def train_all(cases: Sequence[Case], home: Path, processes: int = 2) -> None:
 def _train_one(case: Case, home: Path) -> str:
     """Train one configuration in this process; words about it."""
     import torch
-
-    from benchmarks.doctor.trainings import train_case
 
     torch.set_num_threads(1)
     try:
