@@ -170,7 +170,7 @@ def healthy_cases() -> tuple[Case, ...]:
             Material("letter", 1600, 4, 2000, (Blurred(0.5),)),
             recipe_of(
                 model="Mlp(hidden=(64, 64))",
-                lr="0.005",
+                lr="0.01",
                 batch_size="64",
                 epochs="25",
                 regularize="(L2(1e-3), Dropout(0.3))",
@@ -225,7 +225,7 @@ def healthy_cases() -> tuple[Case, ...]:
         Case(
             "digits-deep-bn",
             DIGITS,
-            recipe_of(model=DEEP_BN, lr="0.005", batch_size="32", epochs="25"),
+            recipe_of(model=DEEP_BN, lr="0.015", batch_size="32", epochs="25"),
         ),
         Case(
             "mnist-deep-tanh",
@@ -245,7 +245,7 @@ def healthy_cases() -> tuple[Case, ...]:
             LETTER,
             recipe_of(
                 model="Mlp(hidden=(48, 48, 48, 48, 48, 48, 48, 48))",
-                lr="0.005",
+                lr="0.02",
                 batch_size="64",
                 epochs="25",
             ),
@@ -256,7 +256,7 @@ def healthy_cases() -> tuple[Case, ...]:
             recipe_of(
                 model="Linear()",
                 optimizer="Momentum()",
-                lr="0.01",
+                lr="0.02",
                 batch_size="32",
                 epochs="25",
                 regularize="(L2(1e-3),)",
@@ -268,7 +268,7 @@ def healthy_cases() -> tuple[Case, ...]:
             Material("digits", 300, 3, 600, (Imbalanced(25.0),)),
             recipe_of(
                 model="Mlp(hidden=(64, 64))",
-                lr="0.003",
+                lr="0.006",
                 batch_size="32",
                 epochs="25",
                 balance="LogitAdjust()",

@@ -163,7 +163,7 @@ def _facts(found: Mapping[str, Any]) -> list[str]:
     counts, facts = found["truth"], found["facts"]
     words = (
         f"{facts['planted']} planted and {facts['sound']} healthy configurations were trained.",
-        f"Of the planted ones {counts['fault']} are proved faults: worse than their twin on held-out",
+        f"Of the planted ones {counts['fault']} are proved faults: worse than their twin on test",
         "rows by at least two points, paired t test and sign flips p < 0.05, Cohen's d ≥ 0.5.",
         f"{counts['equivalent']} do no such harm and count nowhere, nor do {counts['spared runs']}",
         "runs of proved faults that did as well as their twin.",
@@ -208,11 +208,12 @@ def _families(found: Mapping[str, Any]) -> list[str]:
 
 def _configurations(found: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| configuration | half | verdict | points lost to the twin | p (t) | p (flips) | d | runs |",
+        "| configuration | half | verdict | points lost to twin | p (t) | p (flips) | d | runs |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, t in found.items():
         hit = f"{sum(t['hit'])} of {len(t['hit'])}"
-        numbers = f"{100 * t['loss']:.1f} | {t['p_t']:.2g} | {t['p_flip']:.2g} | {t['effect']:.1f}"
+        loss, p_t, p_flip, effect = t["loss"], t["p_t"], t["p_flip"], t["effect"]
+        numbers = f"{100 * loss:.1f} | {p_t:.2g} | {p_flip:.2g} | {effect:.1f}"
         lines.append(f"| {name} | {t['half']} | {t['verdict']} | {numbers} | {hit} |")
     return lines
