@@ -29,11 +29,13 @@ except ImportError:  # not in this version
     data_checks = preflight = None  # type: ignore[assignment]
 
 SECONDS = 4.0  # for the checks of one run's network, at most
-CHECKED_RUNS = 4  # of a configuration
 
 
-def check_all(cases: Sequence[Case], home: Path, processes: int = 2) -> None:
-    """Write checks and simple models' accuracies of every trained run that has none yet."""
+def check_all(cases: Sequence[Case], home: Path, processes: int = 2, again: bool = False) -> None:
+    """Write checks and simple models' accuracies of every trained run that has none yet.
+
+    again: of every trained run, since the checks have changed.
+    """
     if data_checks is None:
         print("checks: skipped, this version has no checks of data and network")
     jobs = [
@@ -41,7 +43,7 @@ def check_all(cases: Sequence[Case], home: Path, processes: int = 2) -> None:
         for case in cases
         if is_done(case, home)
         for run in range(case.runs)
-        if not _place(home, case.name, run).is_file()
+        if again or not _has_checks(_place(home, case.name, run))
     ]
     began = time.perf_counter()
     with ProcessPoolExecutor(processes) as executor:
@@ -56,6 +58,13 @@ def _place(home: Path, name: str, run: int) -> Path:
     return home / name / f"run{run}.checks.json"
 
 
+def _has_checks(place: Path) -> bool:
+    """Whether a run was checked by a version that has checks, or as far as this one can."""
+    if not place.is_file():
+        return False
+    return data_checks is None or json.loads(place.read_text())["checks"] is not None
+
+
 def _check_run(case: Case, run: int, home: Path) -> str:
     """Checks and simple models of one run; its name."""
     import torch
@@ -64,7 +73,7 @@ def _check_run(case: Case, run: int, home: Path) -> str:
     drawn = draw(case.material, run)
     known: dict[str, Any] = {"reference": reference(drawn, case, run, home), "checks": None}
     if data_checks is not None:
-        known |= {"checks": [_plain(c) for c in _checks(drawn, case, run)]}
+        known |= {"checks": [plain_check(c) for c in _checks(drawn, case, run)]}
     place = _place(home, case.name, run)
     place.write_text(json.dumps(known), encoding="utf-8")
     return f"{case.name} {run}"
@@ -78,13 +87,12 @@ def _checks(drawn: Draw, case: Case, run: int) -> list[Check]:
         preprocess=case.recipe.preprocess,
         shuffle=case.recipe.shuffle,
     )
-    if run < CHECKED_RUNS:
-        checkup = preflight(drawn.data, case.recipe, drawn.split, seconds=SECONDS, seed=run)
-        found = [*found, *checkup.checks]
-    return list(found)
+    checkup = preflight(drawn.data, case.recipe, drawn.split, seconds=SECONDS, seed=run)
+    return [*found, *checkup.checks]
 
 
-def _plain(check: Check) -> dict[str, Any]:
+def plain_check(check: Check) -> dict[str, Any]:
+    """A check as plain data; `read_checks` gives it back."""
     plain = dataclasses.asdict(check)
     return plain | {"value": _word(check.value), "threshold": _word(check.threshold)}
 
@@ -94,7 +102,7 @@ def _word(value: float | None) -> float | str | None:
 
 
 def read_checks(raw: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
-    """Checks as `_plain` wrote them."""
+    """Checks as `plain_check` wrote them."""
     found = []
     for one in raw:
         remedies = tuple(

@@ -102,13 +102,13 @@ def judge(
 
 def _judge_one(case: Case, run: int, home: Path, half: str, moments: bool) -> Judged:
     evidence = load_run(case, run, home)
-    findings = _diagnosed(evidence)
+    findings = diagnosed(evidence)
     alarms = {DOCTOR: tuple(f.code for f in findings if f.level in ("fault", "warning"))}
-    right = {DOCTOR: _right(alarms[DOCTOR], case)}
+    right = {DOCTOR: is_right(alarms[DOCTOR], case.codes)}
     for tool, seen in symptoms(evidence).items():
         alarms[tool] = tuple(sorted(seen))
         right[tool] = any(MEANS[s] & set(case.codes) for s in seen)
-    said = tuple(Said(f.code, f.level, f.words, _numbers(f)) for f in findings)
+    said = tuple(Said(f.code, f.level, f.words, numbers_of(f)) for f in findings)
     moment = _moment(evidence, case) if moments and right[DOCTOR] else float("nan")
     return Judged(
         case.name,
@@ -125,18 +125,21 @@ def _judge_one(case: Case, run: int, home: Path, half: str, moments: bool) -> Ju
     )
 
 
-def _numbers(finding: Finding) -> str:
+def numbers_of(finding: Finding) -> str:
+    """What a finding measured, on one line."""
     return ", ".join(f"{m.name} {m.value:.3g}" for m in finding.evidence)
 
 
-def _diagnosed(evidence: Evidence) -> Sequence[Finding]:
+def diagnosed(evidence: Evidence) -> Sequence[Finding]:
+    """All findings; those of the checks alone where there are no rules."""
     if diagnose is None:
         return [f for f in (c.as_finding() for c in evidence.checks) if f is not None]
     return diagnose(evidence, THRESHOLDS).findings
 
 
-def _right(alarms: Sequence[str], case: Case) -> bool:
-    return any(code in case.codes for code in alarms[:FIRST])
+def is_right(alarms: Sequence[str], codes: Sequence[str]) -> bool:
+    """Whether a right code is among the first alarms."""
+    return any(code in codes for code in alarms[:FIRST])
 
 
 def _moment(evidence: Evidence, case: Case) -> float:
@@ -149,9 +152,9 @@ def _moment(evidence: Evidence, case: Case) -> float:
         epoch = int(np.ceil(share * epochs))
         if epoch == epochs:
             break
-        early = _diagnosed(evidence.until(float(evidence.points[epoch - 1])))
+        early = diagnosed(evidence.until(float(evidence.points[epoch - 1])))
         codes = [f.code for f in early if f.level in ("fault", "warning")]
-        if _right(codes, case):
+        if is_right(codes, case.codes):
             return epoch / epochs
     return 1.0
 

@@ -1,6 +1,6 @@
 """The zoo: trains healthy and faulty configurations, and judges what the doctor says of them.
 
-python -m benchmarks.doctor.run [--stage all|train|checks|judge] [--quick]
+python -m benchmarks.doctor.run [--stage all|train|checks|foreign|judge] [--quick]
 python -m benchmarks.doctor.run --stage judge --half development
 """
 
@@ -10,27 +10,33 @@ import argparse
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.doctor.cases import Case
 from benchmarks.doctor.checks import check_all
+from benchmarks.doctor.foreign_cases import SEEDS
+from benchmarks.doctor.foreign_runs import foreign_truths, judge_foreign, train_foreign
 from benchmarks.doctor.judge import diagnose, judge, say_development, truths
 from benchmarks.doctor.tables import as_markdown, summary, tool_scores
 from benchmarks.doctor.truth import Truth, counted
 from benchmarks.doctor.zoo import all_cases, train_all
 
+STAGES = ("all", "train", "checks", "foreign", "judge")
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Run the stages that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stage", choices=("all", "train", "checks", "judge"), default="all")
+    parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--quick", action="store_true", help="a handful of small configurations")
     parser.add_argument("--half", choices=("development", "held-out", "both"), default="both")
     parser.add_argument("--only", default="", help="names of configurations hold this text")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--again", action="store_true", help="checks and loops anew")
     parser.add_argument("--no-moments", action="store_true", help="no time to detection")
     given = parser.parse_args()
     home = Path(".zoo-quick" if given.quick else ".zoo")
@@ -39,7 +45,9 @@ def main() -> None:
     if given.stage in ("all", "train"):
         train_all(some, home, given.processes)
     if given.stage in ("all", "checks"):
-        check_all(some, home, given.processes)
+        check_all(some, home, given.processes, given.again)
+    if given.stage in ("all", "foreign"):
+        train_foreign(home, 2 if given.quick else SEEDS, given.again)
     if given.stage in ("all", "judge"):
         truth = truths(cases, home)
         if given.half == "development":
@@ -54,14 +62,22 @@ def look(cases: Sequence[Case], truth: dict[str, Truth], home: Path, processes: 
     judged = judge(cases, mine, home, "development", processes=processes)
     if diagnose is None:
         print("this version has no rules: only checks speak")
-    say_development(judged)
-    print(f"\n{counted(list(mine.values()))}")
+    loops = {name: t for name, t in foreign_truths(home).items() if t.half == "development"}
+    foreign = judge_foreign(home, loops, "development")
+    say_development([*judged, *foreign])
+    print(f"\n{counted(list(mine.values()))}; loops {counted(list(loops.values()))}")
+    for tool, s in tool_scores(foreign).items():
+        print(f"{tool + ' on loops':32s} {_counts(s)}")
     for tool, s in tool_scores(judged).items():
-        numbers = " ".join(
-            f"{name} {s[name]['hits']}/{s[name]['runs']}"
-            for name in ("detection", "right", "false alarms")
-        )
-        print(f"{tool:32s} {numbers} J {s['J']:.2f}")
+        print(f"{tool:32s} {_counts(s)}")
+
+
+def _counts(scores: dict[str, Any]) -> str:
+    numbers = (
+        f"{name} {scores[name]['hits']}/{scores[name]['runs']}"
+        for name in ("detection", "right", "false alarms")
+    )
+    return f"{' '.join(numbers)} J {scores['J']:.2f}"
 
 
 def report(
@@ -83,6 +99,11 @@ def report(
         "rules": diagnose is not None,
     }
     found = summary(judged, truth, facts)
+    loops = foreign_truths(home)
+    if loops:
+        kinds = Counter(not bool(t.verdict == "healthy") for t in loops.values())
+        own = {"planted": kinds[True], "sound": kinds[False]}
+        found["foreign"] = summary(judge_foreign(home, loops, half), loops, own)
     out = home if home.name.endswith("quick") or half != "both" else HERE
     (out / "results.md").write_text(as_markdown(found), encoding="utf-8")
     (out / "results.json").write_text(json.dumps(found, indent=1), encoding="utf-8")

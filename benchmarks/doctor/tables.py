@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.doctor.judge import DOCTOR, Judged
-from benchmarks.doctor.published import HONESTLY, TOOLS
+from benchmarks.doctor.published import HONESTLY
 from benchmarks.doctor.truth import Truth, counted
 from trainwell.stats import wilson
 
@@ -65,7 +65,7 @@ def tool_scores(judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
     """Of the doctor and each published tool: detection, right cause, false alarms, J."""
     faulty, healthy = [j for j in judged if j.faulty], [j for j in judged if not j.faulty]
     found = {}
-    for tool in (DOCTOR, *TOOLS):
+    for tool in judged[0].alarms if judged else ():
 
         def alarmed(one: Judged, tool: str = tool) -> bool:
             return bool(one.alarms[tool])
@@ -117,7 +117,7 @@ def _moments(judged: Sequence[Judged]) -> dict[str, Any]:
 def summary(
     judged: Sequence[Judged], truth: Mapping[str, Truth], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Everything that results.json holds."""
+    """What results.json holds of our own trainings, or of foreign loops."""
     found: dict[str, Any] = {"facts": dict(facts), "truth": counted(list(truth.values()))}
     for half in (*HALVES, "both"):
         mine = [j for j in judged if half in ("both", j.half)]
@@ -148,6 +148,8 @@ def as_markdown(found: Mapping[str, Any]) -> str:
             alarms = found[half]["healthy alarms"]
             said = ", ".join(f"{c} {n}" for c, n in alarms.items()) or "none"
             lines += [f"Alarms on healthy runs, by code: {said}.", ""]
+    if "foreign" in found:
+        lines += _foreign(found["foreign"])
     lines += ["## Configurations", "", *_configurations(found["configurations"]), ""]
     lines += [
         "## How the published rules are evaluated",
@@ -157,6 +159,25 @@ def as_markdown(found: Mapping[str, Any]) -> str:
     ]
     lines += [f"| {t} | {r} | {w} |" for t, r, w in HONESTLY]
     return "\n".join(lines) + "\n"
+
+
+def _foreign(found: Mapping[str, Any]) -> list[str]:
+    """Loops in plain PyTorch: network and loss are looked at before, the loop is watched."""
+    counts, facts = found["truth"], found["facts"]
+    lines = ["## Loops in plain PyTorch", ""]
+    lines.append(
+        f"{facts['planted']} loops with one mistake and {facts['sound']} without; "
+        f"{counts['fault']} mistakes are proved faults, {counts['equivalent']} do no such harm. "
+        "A run is one training."
+    )
+    for half in (*HALVES, "both"):
+        if half in found:
+            lines += ["", f"### {TITLES[half]}", "", *_tools(found[half]["tools"]), ""]
+            lines += _families(found[half]["families"])
+            alarms = found[half]["healthy alarms"]
+            said = ", ".join(f"{c} {n}" for c, n in alarms.items()) or "none"
+            lines += ["", f"Alarms on healthy loops, by code: {said}."]
+    return [*lines, "", *_configurations(found["configurations"]), ""]
 
 
 def _facts(found: Mapping[str, Any]) -> list[str]:
