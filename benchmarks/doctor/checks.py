@@ -25,7 +25,7 @@ from trainwell.doctor.finding import Check, Remedy
 try:
     from trainwell.doctor.data_rules import data_checks
     from trainwell.doctor.preflight import preflight
-except ImportError:  # not in this version
+except ModuleNotFoundError:  # not in this version
     data_checks = preflight = None  # type: ignore[assignment]
 
 SECONDS = 4.0  # for the checks of one run's network, at most

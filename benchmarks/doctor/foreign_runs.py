@@ -19,7 +19,7 @@ from trainwell.doctor.evidence import Evidence, load_evidence, save_evidence
 try:
     from trainwell.doctor.preflight import check
     from trainwell.doctor.watch import watch
-except ImportError:  # not in this version
+except ModuleNotFoundError:  # not in this version
     check = watch = None  # type: ignore[assignment]
 
 ROWS = 1000  # training rows that the checks see, at most

@@ -22,7 +22,7 @@ from trainwell.doctor.thresholds import THRESHOLDS
 
 try:
     from trainwell.doctor.diagnose import diagnose
-except ImportError:  # not in this version
+except ModuleNotFoundError:  # not in this version
     diagnose = None  # type: ignore[assignment]
 
 FIRST = 2  # findings among which the right cause must be
