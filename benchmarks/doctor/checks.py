@@ -23,12 +23,13 @@ from trainwell.doctor.evidence import Evidence, load_evidence
 from trainwell.doctor.finding import Check, Remedy
 
 try:
-    from trainwell.doctor.data_rules import data_checks
+    from trainwell.doctor.data_checks import data_checks
     from trainwell.doctor.preflight import preflight
 except ModuleNotFoundError:  # not in this version
     data_checks = preflight = None  # type: ignore[assignment]
 
-SECONDS = 4.0  # for the checks of one run's network, at most
+SECONDS = 6.0  # for the checks of one run's network, at most
+DATA_SECONDS = 30.0  # for those of its data: no check is left out because the machine is busy
 
 
 def check_all(cases: Sequence[Case], home: Path, processes: int = 2, again: bool = False) -> None:
@@ -73,22 +74,38 @@ def _check_run(case: Case, run: int, home: Path) -> str:
     drawn = draw(case.material, run)
     known: dict[str, Any] = {"reference": reference(drawn, case, run, home), "checks": None}
     if data_checks is not None:
-        known |= {"checks": [plain_check(c) for c in _checks(drawn, case, run)]}
+        found = [plain_check(c) for c in _network_checks(drawn, case, run)]
+        known |= {"checks": [*_data_checks(drawn, case, run, home), *found]}
     place = _place(home, case.name, run)
     place.write_text(json.dumps(known), encoding="utf-8")
     return f"{case.name} {run}"
 
 
-def _checks(drawn: Draw, case: Case, run: int) -> list[Check]:
-    found = data_checks(
+def _data_checks(drawn: Draw, case: Case, run: int, home: Path) -> list[dict[str, Any]]:
+    """Checks of the data, as plain data; kept for other cases that train on the same rows."""
+    recipe = case.recipe
+    key = hash_of(repr((case.material, recipe.preprocess, recipe.shuffle)))
+    kept = home / "data-checks" / f"{abs(key):x}-{run}.json"
+    if kept.is_file():
+        known: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8"))
+        return known
+    checks = data_checks(
         drawn.data,
         drawn.split,
         seed=run,
-        preprocess=case.recipe.preprocess,
-        shuffle=case.recipe.shuffle,
+        seconds=DATA_SECONDS,
+        preprocess=recipe.preprocess,
+        shuffle=recipe.shuffle,
     )
+    found = [plain_check(c) for c in checks]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
+def _network_checks(drawn: Draw, case: Case, run: int) -> list[Check]:
     checkup = preflight(drawn.data, case.recipe, drawn.split, seconds=SECONDS, seed=run)
-    return [*found, *checkup.checks]
+    return list(checkup.checks)
 
 
 def plain_check(check: Check) -> dict[str, Any]:

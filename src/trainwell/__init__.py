@@ -17,8 +17,14 @@ from typing import TYPE_CHECKING, Any
 from trainwell.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from trainwell.checking import check_data
     from trainwell.classifier import Classifier
+    from trainwell.comparing import compare
     from trainwell.data.read import read
+    from trainwell.diagnosing import diagnose
+    from trainwell.doctor.foreign import read_histories, read_history
+    from trainwell.doctor.preflight import check
+    from trainwell.doctor.watch import watch
     from trainwell.errors import DataError, RecipeError, TrainwellError, UserError
     from trainwell.fitting import fit
     from trainwell.prediction import predict
@@ -108,6 +114,15 @@ if TYPE_CHECKING:
 
 # Where public names live.
 _MODULES = {
+    "trainwell.checking": ("check_data",),
+    "trainwell.comparing": ("compare",),
+    "trainwell.diagnosing": ("diagnose",),
+    "trainwell.doctor.foreign": (
+        "read_histories",
+        "read_history",
+    ),
+    "trainwell.doctor.preflight": ("check",),
+    "trainwell.doctor.watch": ("watch",),
     "trainwell.classifier": ("Classifier",),
     "trainwell.data.read": ("read",),
     "trainwell.errors": (
@@ -329,17 +344,24 @@ __all__ = [
     "Whiten",
     "Xavier",
     "Zero",
+    "check",
+    "check_data",
+    "compare",
     "compare_inits",
+    "diagnose",
     "fit",
     "layer_report",
     "load",
     "pitch_shift",
     "predict",
     "read",
+    "read_histories",
+    "read_history",
     "resample",
     "resume",
     "starting_recipe",
     "time_stretch",
+    "watch",
 ]
 
 
