@@ -32,6 +32,7 @@ class Examples:
     device: torch.device
     ranks: Ranks = Ranks()  # the processes that compute together
     rate: int = 16_000  # samples per second, where inputs are clips
+    targets: Tensor | None = None  # (N, C), on the CPU: learned in place of the labels
 
 
 @dataclass(frozen=True, eq=False)
