@@ -26,7 +26,7 @@ from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.engine.members import Examples, Member, Trained
 from trainwell.engine.trainer import Trainer
 from trainwell.ensemble import combine
-from trainwell.ensemble.calibrate import scaled
+from trainwell.ensemble.calibrate import scaled, temperature
 from trainwell.ensemble.distil import soft_targets
 from trainwell.ensemble.diversity import contributions, diversity, weaker_that_help
 from trainwell.ensemble.rows import Floats, Ints, paired, parts, row_hits, row_losses, together
@@ -118,11 +118,13 @@ def combined(split: dict[str, Any], labels: Ints, chosen: Selection) -> dict[str
     """Test probabilities of every combination; what it learns, it learns out of fold."""
     oof, known = split["oof"], labels[split["dev"]]
     said = together(split["said"], split["kind"])
+    pooled = temperature(combine.soft_vote(oof), known)
     log_odds = combine.log_odds_weights(oof, known)
     vote = np.eye(oof.shape[2])
     return {
         "mean of all": combine.soft_vote(said),
-        "mean of all, calibrated": combine.soft_vote(scaled(said, chosen.temperatures)),
+        "mean of calibrated": combine.soft_vote(scaled(said, chosen.temperatures)),
+        "mean, then calibrated": scaled(combine.soft_vote(said), pooled),
         "majority": vote[combine.majority_vote(said)],
         "majority, log-odds": vote[combine.majority_vote(said, log_odds)],
         "mean, log-odds": combine.soft_vote(said, log_odds),
