@@ -18,6 +18,7 @@ from trainwell.ensemble.diversity import (
 )
 from trainwell.ensemble.rows import Floats, Ints, row_hits, row_losses
 from trainwell.ensemble.select import Search, greedy, select
+from trainwell.errors import UserError
 from trainwell.metrics import accuracy, log_loss
 
 QUICK = Search(rounds=20, bags=3)
@@ -158,7 +159,7 @@ def test_rows_that_chose_flatter() -> None:
 
 
 def test_a_selection_says_what_it_is() -> None:
-    members, y = unlike(np.random.default_rng(0), 5, 300)
+    members, y = unlike(np.random.default_rng(0), 5, 800)
     found = select(members, y, QUICK, repeats=2)
     assert found.verdict == "kept"
     assert found.advice is found.weights
@@ -171,6 +172,8 @@ def test_a_selection_says_what_it_is() -> None:
     assert (one.verdict, one.words) == ("not shown", "one network, nothing to choose from")
     by_hits = select(members, y, QUICK, repeats=2, decide="accuracy")
     assert (by_hits.verdict == "kept") == (by_hits.accuracy.low > 0)
+    with pytest.raises(UserError, match="expected at least 8 rows to choose and to judge, got 5"):
+        select(members[:, :5], y[:5])
 
 
 def test_groups_widen_the_interval() -> None:

@@ -6,6 +6,7 @@ members were not trained on do not, if the choice itself is judged on other rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,7 @@ from trainwell.ensemble.rows import (
     row_hits,
     row_losses,
 )
+from trainwell.errors import UserError
 from trainwell.metrics import SMALLEST
 from trainwell.stats import Interval
 
@@ -33,6 +35,7 @@ Metric = Literal["log loss", "accuracy"]
 Verdict = Literal["kept", "not shown", "worse"]
 PATIENCE = 10  # rounds without a lower loss after which selection ends
 LEAST = 0.25  # of an equal share: members with less weight are not worth their computation
+LEAST_ROWS = 8
 REPEATS = 5  # times the rows are halved anew; the average over them depends less on chance
 
 
@@ -174,26 +177,34 @@ def select(
 
     The weights come from all rows. Their worth does not: the rows are halved (classes shared out
     evenly, `repeats` times anew); each half chooses temperatures, weights and the best member, and
-    the other half compares the two. Every row so has one difference, averaged over the repeats.
-    The interval is BCa over rows, or over groups (n,), made wider by √2: the two halves of a cut
-    teach and judge each other, so together they say no more than one of them (Nadeau and Bengio
-    2003; without it up to 16 % of useless ensembles were kept in simulations, with it 1 to 3 %).
-    What half the rows choose is a little worse than what all choose: the gain errs to be careful.
+    the other half compares the two, with a BCa interval over its rows, or groups (n,). The gain is
+    the mean of these 2·repeats comparisons, the ends of its interval are the medians of theirs: if
+    there is nothing to gain each of them lies above 0 in 2.5 % of all cases, and half of them
+    together in at most 5 %, however they depend on each other (Meinshausen, Meier and Bühlmann
+    2009). Intervals over all rows at once, as if halves that teach each other were independent,
+    kept up to 16 % of useless ensembles in simulations. What half the rows choose is a little worse
+    than what all choose, so the gain errs on the careful side.
     Networks of single folds are brought together first (`rows.together`), so that each member
     judges nearly every row: one that the best member may not judge counts as no difference.
     calibrate: give each member its temperature first, the best member too. decide: the score whose
     interval must lie above 0, while the other's must not lie below.
     """
+    if len(labels) < LEAST_ROWS:
+        problem = f"expected at least {LEAST_ROWS} rows to choose and to judge, got {len(labels)}"
+        raise UserError("labels", problem, "Predict more rows out of fold.")
     learned = _learn(members, labels, search, calibrate, seed, groups)
-    better = np.zeros((2, len(labels)))
-    for repeat in range(repeats if len(members) > 1 else 0):
-        half = parts(labels, 2, seed + repeat, groups)
-        for side in (0, 1):
-            a, b = half != side, half == side
-            known = None if groups is None else groups[a]
-            own = _learn(members[:, a], labels[a], search, calibrate, seed + repeat, known)
-            better[:, b] += _compared(own, members[:, b], labels[b]) / repeats
-    gain, accuracy = (_wider(i) for i in paired(better.T, seed, groups))
+    found: list[tuple[Interval, ...]] = [(Interval(0.0, 0.0, 0.0),) * 2]
+    if len(members) > 1:
+        found = []
+        for repeat in range(repeats):
+            half = parts(labels, 2, seed + repeat, groups)
+            for side in (0, 1):
+                a, b = half != side, half == side
+                known, judging = (None, None) if groups is None else (groups[a], groups[b])
+                own = _learn(members[:, a], labels[a], search, calibrate, seed + repeat, known)
+                better = _compared(own, members[:, b], labels[b])
+                found.append(paired(better, seed + repeat, judging))
+    gain, accuracy = (_medians(each) for each in zip(*found, strict=True))
     verdict = _verdict(gain, accuracy, decide)
     weights, heat, best = learned
     words = _words(weights, best, gain, accuracy, verdict)
@@ -218,19 +229,21 @@ def _learn(
 
 
 def _compared(learned: tuple[Floats, Floats, int], members: Floats, labels: Ints) -> Floats:
-    """By row (2, n): log loss saved and hits won by the ensemble; 0 where the best is silent."""
+    """By row (n, 2): log loss saved and hits won by the ensemble; 0 where the best is silent."""
     weights, heat, best = learned
     warm = scaled(members, heat)
     ensemble, alone = soft_vote(warm, weights), warm[best]
     saved = row_losses(alone, labels) - row_losses(ensemble, labels)
     won = row_hits(ensemble, labels) - row_hits(alone, labels)
-    return np.nan_to_num(np.stack([saved, won]), nan=0.0)
+    return np.nan_to_num(np.stack([saved, won], axis=1), nan=0.0)
 
 
-def _wider(interval: Interval) -> Interval:
-    """The interval with both arms √2 times as long."""
-    value, low, high = interval.value, interval.low, interval.high
-    return Interval(value, value - 2**0.5 * (value - low), value + 2**0.5 * (high - value))
+def _medians(found: Sequence[Interval]) -> Interval:
+    """The mean of the values, and the medians of the ends; of two in the middle the outer one."""
+    value = float(np.mean([i.value for i in found]))
+    low = float(np.quantile([i.low for i in found], 0.5, method="lower"))
+    high = float(np.quantile([i.high for i in found], 0.5, method="higher"))
+    return Interval(value, min(low, value), max(high, value))
 
 
 def _verdict(gain: Interval, accuracy: Interval, decide: Metric) -> Verdict:
