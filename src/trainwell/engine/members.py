@@ -33,6 +33,7 @@ class Examples:
     ranks: Ranks = Ranks()  # the processes that compute together
     rate: int = 16_000  # samples per second, where inputs are clips
     weights: Tensor | None = None  # (N,), what each counts in loss and scores, mean 1; None: alike
+    targets: Tensor | None = None  # (N, C), on the CPU: learned in place of the labels
 
 
 @dataclass(frozen=True, eq=False)

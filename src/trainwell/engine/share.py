@@ -28,7 +28,7 @@ from trainwell.errors import UserError
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.mixing import Mixed
 from trainwell.techniques.balance import ClassWeights, EffectiveNumber, Focal, LogitAdjust
-from trainwell.techniques.losses import weighted
+from trainwell.techniques.losses import CrossEntropy, soft_cross_entropy, weighted
 from trainwell.techniques.models.modules import TableEmbedding
 from trainwell.techniques.optim.first_order import Adam
 from trainwell.techniques.optim.matrix import Muon
@@ -101,6 +101,8 @@ class Share:
         self.smoothing = self._column([r.smoothing for r in recipes], columns=1)
         self.class_weights, self.offsets = self._balance(recipes)
         self.focus = self._column([_focus(r) for r in recipes], columns=1)
+        if examples.targets is not None:
+            self._refuse_for_targets(recipes)
         inputs = [r.input_dropout for r in recipes]
         self.input_masks = DropoutMasks("input", inputs, self.device, self.cut)
         self.drops_inputs = any(inputs)
@@ -133,6 +135,15 @@ class Share:
             torch.stack(weights).to(self.device) if weigh else None,
             torch.stack(offsets).to(self.device) if shift else None,
         )
+
+    def _refuse_for_targets(self, recipes: Sequence[Recipe]) -> None:
+        """Soft targets are learned by plain cross-entropy: say so where a recipe asks for more."""
+        plain = isinstance(recipes[0].loss, CrossEntropy)
+        if not plain or self.class_weights is not None or any(_focus(r) for r in recipes):
+            problem = "soft targets are learned by cross-entropy without class weights or focus"
+            raise UserError("targets", problem, "Leave loss and balance as they are by default.")
+        if self.examples.weights is not None:
+            raise ValueError("soft targets of weighted examples are not computed")
 
     def start_epoch(
         self, epoch: int, steps: int, done: int, losses: Sequence[Sequence[float]]
@@ -172,7 +183,7 @@ class Share:
         if self.drops_inputs:
             shape = torch.Size((len(x), *x.shape[2:], x.shape[1]))
             x = x * self.input_masks.next(shape).movedim(-1, 1)
-        y = e.labels[order.rows].to(self.device)
+        y = (e.labels if e.targets is None else e.targets)[order.rows].to(self.device)
         own = None if e.weights is None else e.weights[order.rows].to(self.device)
         if isinstance(self.rule, ClosureRule):
             self._closure_step(x, y, own, mixed, step, before)
@@ -217,8 +228,9 @@ class Share:
         losses = self._losses(logits, y, own)
         if mixed is None:
             return losses
+        other = mixed.partner if y.dim() == 2 else mixed.partner[..., None].expand_as(y)
         theirs = None if own is None else own.gather(1, mixed.partner)
-        return losses.lerp(self._losses(logits, y.gather(1, mixed.partner), theirs), mixed.share)
+        return losses.lerp(self._losses(logits, y.gather(1, other), theirs), mixed.share)
 
     def _losses(self, logits: Tensor, y: Tensor, own: Tensor | None) -> Tensor:
         """The loss of each member (K,): this rank's part of the mean over labels y (K, B)."""
@@ -229,9 +241,14 @@ class Share:
         return self.loss(logits, y[:, cut.mine], mine) * self._part_of_loss(cut, y)
 
     def loss(self, logits: Tensor, y: Tensor, own: Tensor | None = None) -> Tensor:
-        """The loss of each member (K,) for outputs (K, b, C), labels and weights (K, b)."""
+        """The loss of each member (K,) for outputs and soft targets (K, b, C), or labels (K, b).
+
+        own: the examples' weights (K, b), None where they count alike.
+        """
         loss = self.members[0].recipe.loss
         logits = logits if self.offsets is None else logits + self.offsets[:, None, :]
+        if y.dim() == 3:
+            return soft_cross_entropy(logits, y, self.smoothing)
         options = (self.smoothing, self.class_weights, self.focus)
         return (
             loss(logits, y, *options) if own is None else weighted(loss, logits, y, own, *options)

@@ -78,6 +78,22 @@ class CrossEntropy:
         return each.mean(dim=1)
 
 
+def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
+    """Cross-entropy with probabilities as targets: what a student learns from a teacher.
+
+    Equation: L = -(1/B) Σ_i Σ_c t_ic log softmax(z_i)[c]; label smoothing s moves t to
+    (1-s) t + s/C. Shapes: logits and targets (K, B, C), smoothing one number or (K,), result (K,).
+    With one-hot targets it is CrossEntropy. Source: slide "Ensemble"; Hinton et al. 2015.
+
+    >>> import torch
+    >>> soft_cross_entropy(torch.zeros(1, 2, 10), torch.full((1, 2, 10), 0.1))
+    tensor([2.3026])
+    """
+    share = smoothing if isinstance(smoothing, float) else smoothing[:, None, None]
+    moved = (1 - share) * targets + share / targets.shape[2]
+    return -(moved * logits.log_softmax(dim=2)).sum(dim=2).mean(dim=1)
+
+
 def _general(
     logits: Tensor,
     labels: Tensor,
