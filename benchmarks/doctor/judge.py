@@ -130,11 +130,11 @@ def numbers_of(finding: Finding) -> str:
     return ", ".join(f"{m.name} {m.value:.3g}" for m in finding.evidence)
 
 
-def diagnosed(evidence: Evidence) -> Sequence[Finding]:
+def diagnosed(evidence: Evidence, ended: bool = True) -> Sequence[Finding]:
     """All findings; those of the checks alone where there are no rules."""
     if diagnose is None:
         return [f for f in (c.as_finding() for c in evidence.checks) if f is not None]
-    return diagnose(evidence, THRESHOLDS).findings
+    return diagnose(evidence, THRESHOLDS, ended).findings
 
 
 def is_right(alarms: Sequence[str], codes: Sequence[str]) -> bool:
@@ -152,7 +152,7 @@ def _moment(evidence: Evidence, case: Case) -> float:
         epoch = int(np.ceil(share * epochs))
         if epoch == epochs:
             break
-        early = diagnosed(evidence.until(float(evidence.points[epoch - 1])))
+        early = diagnosed(evidence.until(float(evidence.points[epoch - 1])), ended=False)
         codes = [f.code for f in early if f.level in ("fault", "warning")]
         if is_right(codes, case.codes):
             return epoch / epochs
