@@ -49,6 +49,7 @@ from trainwell.recipe import (
 )
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
+from trainwell.techniques.regularize import L2
 from trainwell.techniques.scaling import match_widths
 from trainwell.techniques.schedules import WarmUp
 
@@ -56,6 +57,7 @@ Floats = npt.NDArray[np.float64]
 LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 RACE_MEMBERS, RACE_SHARE = 3, 0.3  # networks of a race; share of the budget it may take
+STRONG_DROPOUT, STRONG_L2 = 0.5, 1e-2  # a race looks whether regularisation holds back
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
 
 
@@ -254,19 +256,25 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
 
 
 def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
-    """Twice and half the learning rate beside the one that was used, on the first three networks.
+    """Twice and half the learning rate beside the one that was used, on the first networks; and
+    without strong regularisation, or augmentation, where the recipe has any.
 
     Nothing where it would take more than RACE_SHARE of the budget, or what is left of it.
     """
     some = [t.member for t in trained[:RACE_MEMBERS]]
-    arms = rate_arms(work.recipe.lr or 0.0)
+    recipe = work.recipe
+    arms = rate_arms(recipe.lr or 0.0)
+    if recipe.dropout >= STRONG_DROPOUT or recipe.penalty(L2) >= STRONG_L2:
+        arms["regularisation off"] = {"regularize": "()"}
+    if recipe.augment:
+        arms["no augmentation"] = {"augment": "()"}
     training = work.budget.used - work.began
     cost = training * (1 + len(arms)) * len(some) / len(trained)
     left = (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
     alone = work.trainer.examples.ranks.size == 1
     if not alone or work.interrupted or cost > min(left, RACE_SHARE * work.budget.seconds):
         return ()
-    work.progress.stage("is the learning rate right? twice and half of it, side by side")
+    work.progress.stage(f"is it the learning rate? side by side: {', '.join(arms)}")
     work.trainer.show = lambda seen: _show(work, seen, (1 + len(arms)) * len(some))
     with _stop_at_interrupt(work.trainer):
         found = race(some, arms, work.trainer, time.time() + left)

@@ -24,6 +24,7 @@ from trainwell.doctor import (
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import LEVELS, ORDER, Finding, counts_by_level, worst_first
 from trainwell.doctor.thresholds import THRESHOLDS, Thresholds
+from trainwell.doctor.weighing import race_explains, weighed, without_harm
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ LOSS, CLASSES = "train_loss", "classes"
 
 RULES: tuple[Rule, ...] = (
     Rule("R01", "loss-not-finite", rate_rules.loss_not_finite, ("train_loss|val_loss|diverged",)),
+    Rule("N13", "wrong-sign", rate_rules.wrong_sign, ("train_loss", "update", CLASSES)),
     Rule("D10", "labels-not-learnable", outcome_rules.labels_not_learnable, ("val_loss", CLASSES)),
     Rule(
         "I01",
@@ -148,20 +150,28 @@ RULES: tuple[Rule, ...] = (
 # A finding of the left, unless a note, makes those of the right its symptoms: they become notes
 # behind it. Written out, not derived: whoever asks why reads it here.
 _STUCK = ("R02", "R03", "R04", "R06", "R07", "R08", "R10", "R13", "F01", "F02", "F03", "F04")
+_BROKEN = ("F08", "F09", "I05", "R01")
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "D04": ("R01", "R02", "R05", "F04"),
     "D11": ("F04", "D10", "R01", "F05"),
     "D10": ("F01", "F02", "F04", "R03", "R08", "R10"),
     "D01": ("I02", "R01", "R05", *_STUCK),
     "D02": ("I03", "R03", "R04", "R10", "F02", "F04"),
-    "I01": ("I03", *_STUCK),
-    "I02": ("R01", "R05", *_STUCK),
-    "I03": _STUCK,
+    **dict.fromkeys(("N01", "N02", "N03", "N04", "N05", "N09", "N13"), (*_BROKEN, *_STUCK)),
+    "N12": _STUCK,
+    "I01": ("I03", "N12", "N05", *_BROKEN, *_STUCK),
+    "I02": ("R01", "R05", "I04", *_BROKEN, *_STUCK),
+    "I03": ("N12", "N05", "I05", *_BROKEN, *_STUCK),
+    "I04": (*_BROKEN, *_STUCK),
+    "N08": ("F08", "F09", "R03", "R06", "R10", "F02", "F03"),
+    "N06": ("R03", "R04", "R07", "R10", "F02", "F04"),
+    "N07": ("R09", "R10", "F02", "F03"),
     "R02": ("R01", "R04", "R05", "R06", "R07", "R08", "R13", "F01", "F02", "F03", "F04", "F05"),
     "R14": ("R03", "R10", "F02", "F04", "F03"),
     "R03": ("R04", "R10", "R13", "F02", "F03", "F04", "F05"),
     "R04": ("R06", "R07", "R13", "F02", "F04", "F05"),
     "R12": ("R01", "R08"),
+    "R13": ("I02", "I03", "I04", "R05", *_BROKEN, *_STUCK),
     "R06": ("F02", "F04", "F05"),
     "R07": ("F02", "F04", "F05"),
     "R10": ("F02", "F03"),
@@ -232,7 +242,10 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
     >>> print(str(diagnose(quiet)).splitlines()[0])
     No problem found.
     """
-    found = [f for f in (check.as_finding() for check in evidence.checks) if f is not None]
+    # A check that could not be made is a note without a number: nothing was found by it.
+    made = [c for c in evidence.checks if c.level != "note" or c.value is not None]
+    before = [f for f in (check.as_finding() for check in made) if f is not None]
+    found = weighed(before, evidence, limits)
     unknown = []
     for rule in RULES:
         missing = tuple(need for need in rule.needs if not reading.has(evidence, need))
@@ -245,7 +258,10 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
             found.append(finding)
     known = {f.code for f in found}
     left = tuple(u for u in unknown if u.code not in known)
-    return Diagnosis(tuple(in_order(explained(heaviest(found)))), left)
+    told = explained(
+        without_harm(heaviest(found), evidence, limits), race_explains(evidence, limits)
+    )
+    return Diagnosis(tuple(placed(in_order(told), evidence)), left)
 
 
 def _is_early(finding: Finding, limits: Thresholds) -> bool:
@@ -269,18 +285,27 @@ def heaviest(findings: Iterable[Finding]) -> list[Finding]:
     return list(best.values())
 
 
-def explained(findings: Iterable[Finding]) -> list[Finding]:
+def explained(
+    findings: Iterable[Finding], raced: tuple[str, tuple[str, ...]] = ("", ())
+) -> list[Finding]:
     """Findings with mere symptoms made notes that name their cause.
 
-    A cause is as heavy as the heaviest of its symptoms; notes explain nothing.
+    A cause is as heavy as the heaviest of its symptoms; notes explain nothing. raced: the code that
+    won a race by far, and those that it beat: it comes before everything else.
     """
     every = list(findings)
     found = {f.code: f for f in every}
     causes: dict[str, str] = {}
-    for cause in sorted(found, key=_place):
+    winner, beaten = raced
+    for cause in sorted(found, key=lambda code: (code != winner, _place(code))):
         if found[cause].level == "note" or cause in causes:
             continue
-        for symptom in EXPLAINS.get(cause, ()):
+        also = beaten if cause == winner else ()
+        for symptom in (*also, *EXPLAINS.get(cause, ())):
+            if symptom == cause or (symptom == winner and cause in beaten):
+                continue
+            if symptom == "F02" and cause == "R03" and "F02" in found and _is_sure(found["F02"]):
+                continue  # its rule has seen that another rate does not help enough
             if symptom in found and symptom not in causes:
                 causes[symptom] = cause
                 heaviest_yet = max((found[cause], found[symptom]), key=_level)
@@ -288,6 +313,10 @@ def explained(findings: Iterable[Finding]) -> list[Finding]:
     return [
         _as_symptom(f, found[causes[f.code]]) if f.code in causes else found[f.code] for f in every
     ]
+
+
+def _is_sure(finding: Finding) -> bool:
+    return finding.level != "note"
 
 
 def _level(finding: Finding) -> int:
@@ -303,6 +332,41 @@ def _as_symptom(finding: Finding, cause: Finding) -> Finding:
         words=f"{words} this.",
         remedies=cause.remedies[:1],
     )
+
+
+# The part of a training that shows a problem, as shares of its length.
+_SHOWN = {
+    "R02": (0.0, 1.0),
+    "R03": (0.0, 1.0),
+    "R08": (0.5, 1.0),
+    "R09": (0.6, 1.0),
+    "R10": (0.8, 1.0),
+    "R14": (0.5, 1.0),
+    "F02": (0.8, 1.0),
+    "F03": (0.8, 1.0),
+    "F04": (0.8, 1.0),
+}
+
+
+def placed(findings: Iterable[Finding], evidence: Evidence) -> list[Finding]:
+    """Findings with the points of the curves that show them, where the rule has not said which."""
+    points = evidence.points
+    if not len(points):
+        return list(findings)
+    found = []
+    for finding in findings:
+        where = finding.where
+        if where is None or where.epochs is not None or where.picture not in ("loss", "accuracy"):
+            found.append(finding)
+            continue
+        begin, end = _SHOWN.get(finding.code, (0.0, 1.0))
+        if finding.code in ("F01", "R11") and any(evidence.best):
+            begin = sorted(evidence.best)[len(evidence.best) // 2] / max(points[-1], 1)
+        first = points[min(int(begin * len(points)), len(points) - 1)]
+        last = points[min(int(end * len(points)), len(points) - 1)]
+        where = dataclasses.replace(where, epochs=(float(first), float(last)))
+        found.append(dataclasses.replace(finding, where=where))
+    return found
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

@@ -18,7 +18,7 @@ from trainwell.doctor.views import affordable, view, wave_view
 from trainwell.stats import wilson
 
 TWINS = 0.01  # share of held-out rows with an exact twin in the training part
-NEAR = 0.02  # the same for near twins, by the lower end of the interval
+NEAR = 0.04  # the same for near twins, by the lower end of the interval
 CONFLICTS = 0.005  # share of rows whose equal rows have another label
 QUERIES, BASE = 1500, 30_000  # rows compared for near twins
 THIN = 4.0  # dimensions below which rows lie on lines and grids, so that a note is all there is

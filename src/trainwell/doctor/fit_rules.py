@@ -143,12 +143,7 @@ def underfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
     Slide: "Performance plot" (no gap: increase model capacity).
     """
     found = gap(evidence, limits)
-    if found is None or found.low > limits.no_gap:
-        return None
-    if any(
-        rule(evidence, limits)
-        for rule in (learning_rate_too_high, learning_rate_too_low, stopped_too_early)
-    ):
+    if found is None or found.low > limits.no_gap or len(evidence.points) <= limits.brief:
         return None
     train = reading.final_accuracy(evidence, "train_accuracy", limits)
     duels = [(n, reading.duel(evidence, n, limits)) for n in LARGER]
@@ -156,10 +151,21 @@ def underfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
     best = max(evidence.reference.items(), key=lambda item: item[1], default=None)
     if train is None:
         return None
-    below = best is not None and train.high < best[1] - limits.reach
+    below = best is not None and reading.all_below(evidence, train, best[1] - limits.reach)
     if not won and not below:
         return None
     cleared = bool(won) or rate_is_cleared(evidence, limits)
+    if any(
+        rule(evidence, limits)
+        for rule in (learning_rate_too_high, learning_rate_too_low, stopped_too_early)
+    ):
+        # Another rate helps, and yet its networks too stay far below a simple model.
+        if not evidence.race or best is None or not below:
+            return None
+        raced = max(float(np.mean(arm.accuracy)) for arm in evidence.race)
+        if raced > best[1] - limits.race_fault or reading.is_stuck(evidence, limits):
+            return None
+        cleared = True
     if below and best is not None:
         why = f"a simple model ({best[0]}) reaches {reading.percent(best[1])} on held-out rows"
         bound = best[1] - limits.reach

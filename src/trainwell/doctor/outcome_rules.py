@@ -176,17 +176,18 @@ def minority_ignored(evidence: Evidence, limits: Thresholds) -> Finding | None:
     recall = np.where(known, np.diag(counts) / np.maximum(rows, 1), np.nan)
     mean = series.average(recall[known])
     sizes = np.array(evidence.class_counts) if len(evidence.class_counts) == len(rows) else rows
+    # Each class is a test of its own: all of them together may err as often as one.
+    every = 1 - (1 - limits.confidence) / max(int(known.sum()), 1)
     missed = [
         c
         for c in np.flatnonzero(known)
         if sizes.max() >= limits.imbalance * max(sizes[c], 1)
-        and wilson(float(counts[c, c]), float(rows[c]), limits.confidence).high
-        < limits.recall_share * mean
+        and wilson(float(counts[c, c]), float(rows[c]), every).high < limits.recall_share * mean
     ]
     if not missed:
         return None
     worst = min(missed, key=lambda c: float(recall[c]))
-    found = wilson(float(counts[worst, worst]), float(rows[worst]), limits.confidence)
+    found = wilson(float(counts[worst, worst]), float(rows[worst]), every)
     return Finding(
         "F05",
         "minority-ignored",

@@ -18,6 +18,7 @@ from trainwell.doctor.signals import fades_at_start, first_broken_layer
 from trainwell.doctor.thresholds import Thresholds
 
 SLIDE = "Learning rate"
+LADDER = Remedy("let a ladder of rates find it", (("lr", "None"),))
 
 
 def loss_not_finite(evidence: Evidence, limits: Thresholds) -> Finding | None:
@@ -95,7 +96,46 @@ def learning_rate_too_high(evidence: Evidence, limits: Thresholds) -> Finding | 
         f"{words}{reading.of_members(mask)}: steps are too long and throw the weights away "
         "from any minimum.",
         (measure,),
-        _slower(evidence),
+        (LADDER, *_slower(evidence)) if level == "fault" else _slower(evidence),
+        Where("loss"),
+        SLIDE,
+    )
+
+
+def wrong_sign(evidence: Evidence, limits: Thresholds) -> Finding | None:
+    """N13: the loss is climbed, not descended.
+
+    What it sees: a training loss above a guess at the first point and much higher at the next,
+    although the first steps were small against the weights.
+    Why it matters: the sign of the loss, of the gradient or of the rate is wrong; no setting helps.
+    Evidence: growth of the loss by `climb` in `agree` of the members, with updates below
+    `climb_update` of the weights at the first point.
+    When it is wrong: steps that are too long throw the loss up as well, but they are long.
+    Remedies: minimise the loss itself: no minus before it, `maximize=False`, a positive rate.
+    Slide: "Learning rate".
+    """
+    base, loss = reading.chance(evidence), reading.curves(evidence, "train_loss")
+    updates = reading.measured(reading.weight_layers(evidence), "update")
+    if base is None or loss.shape[1] < 2 or not updates.size or updates.shape[2] < 2:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        lost = ~np.isfinite(loss[:, 1]) & reading.broken(evidence)
+        growth = np.where(lost, np.inf, loss[:, 1] / loss[:, 0])
+        small = reading.middle(updates[:, :, 1], axis=0) <= limits.climb_update
+    mask = (loss[:, 0] >= limits.above_chance * base) & (growth >= limits.climb) & small
+    if not series.most(mask, limits.agree):
+        return None
+    first = series.average(loss[mask, 0] / base)
+    return Finding(
+        "N13",
+        "wrong-sign",
+        "fault",
+        0.8,
+        f"Training loss began at {reading.percent(first)} of what a guess costs and rose from the "
+        f"first steps on{reading.of_members(mask)}, though they were small: it is climbed, not "
+        "descended.",
+        (Measure("first_loss_over_chance", first, threshold=1.0),),
+        (Remedy("minimise the loss: no minus before it, maximize=False, a positive rate"),),
         Where("loss"),
         SLIDE,
     )
@@ -344,5 +384,5 @@ def _faster(evidence: Evidence) -> tuple[Remedy, ...]:
     return (
         Remedy("double the learning rate", (("lr", f"{lr * 2:.4g}"),) if lr else ()),
         Remedy("or take 5 times as much, and again", (("lr", f"{lr * 5:.4g}"),) if lr else ()),
-        Remedy("let a ladder of rates find it", (("lr", "None"),)),
+        LADDER,
     )

@@ -64,19 +64,23 @@ def curves(evidence: Evidence, name: str) -> Floats:
 def broken(evidence: Evidence) -> Mask:
     """Members (M,) whose loss was not finite at some point while they trained.
 
-    nan at the end of one member's curve is its end; nan while another series still counts is a loss
-    of nan. So is, where `diverged` does not say it, a point without a number of any member.
+    `diverged` says it where it was written down. Else nan at the end of one member's curve is its
+    end; nan while another series still counts is a loss of nan, and so is a point without a number
+    of any member.
     """
     losses = [curves(evidence, n) for n in ("train_loss", "val_loss") if n in evidence.series]
     found = np.zeros(evidence.members, np.bool_)
     for number, said in enumerate(evidence.diverged[: len(found)]):
         found[number] = said
+    if len(evidence.diverged) == evidence.members:  # whoever trained has said it
+        for loss in losses:
+            found |= np.isinf(loss).any(axis=1) if loss.size else False
+        return found
     if not losses or not losses[0].size:
         return found
     every = np.stack([s for s in evidence.series.values() if s.shape == losses[0].shape])
-    living = (~np.isnan(every)).any(axis=0)
-    if len(evidence.diverged) != evidence.members:  # nobody has said who diverged
-        living |= np.isnan(every).all(axis=(0, 1))
+    # A point without a number of any member: nobody has said who diverged.
+    living = (~np.isnan(every)).any(axis=0) | np.isnan(every).all(axis=(0, 1))
     for loss in losses:
         # A series that is not written down at every point (validation, now and then) proves less.
         sparse = bool(np.isnan(loss).mean() > 0.5) and not np.isnan(loss).all()
@@ -280,6 +284,15 @@ def final_accuracy(evidence: Evidence, name: str, limits: Thresholds) -> Interva
     if not math.isfinite(over.low):
         return by_rows
     return Interval(over.value, min(over.low, by_rows.low), max(over.high, by_rows.high))
+
+
+def all_below(evidence: Evidence, train: Interval, bound: float) -> bool:
+    """Whether training accuracy is surely below a bound: in the mean, or in every single member
+    (members that end far apart have a wide interval)."""
+    ends = series.tails(curves(evidence, "train_accuracy"), 1e-9)
+    known = ends[np.isfinite(ends)]
+    each = len(known) >= 3 and bool((known < bound - 0.05).all())
+    return train.high < bound or each
 
 
 def has(evidence: Evidence, need: str) -> bool:

@@ -178,7 +178,10 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
     low_already = reading.level(evidence, limits) < limits.perfect
     if over is None or (len(low_already) and low_already.all()):
         return None
-    if np.isfinite(over.low):
+    if loss.shape[1] <= limits.brief:
+        speaks = len(lost) > 1 and bool((lost >= limits.brief_fall).all())
+        speaks = speaks or _far_behind(evidence, limits)
+    elif np.isfinite(over.low):
         speaks = over.low >= limits.still_falling
     else:  # one member
         t = series.slope(series.part(loss[0], 1 - 2 * limits.tail))[1]
@@ -205,6 +208,15 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
         Where("loss"),
         SLIDE,
     )
+
+
+def _far_behind(evidence: Evidence, limits: Thresholds) -> bool:
+    """Whether training accuracy is surely below what a simple model reaches on held-out rows."""
+    train = reading.final_accuracy(evidence, "train_accuracy", limits)
+    best = max(evidence.reference.values(), default=None)
+    if train is None or best is None:
+        return False
+    return reading.all_below(evidence, train, best - limits.race_fault)
 
 
 def _single_epoch(evidence: Evidence, more: Remedy, limits: Thresholds) -> Finding | None:

@@ -45,10 +45,13 @@ class Thresholds:
     decay_done: float = 0.01  # a rate below this share of its peak has been annealed away
     decay_early: float = 0.8  # ... before this share of the training
     decay_falling: float = 0.01  # relative fall of the loss per epoch as the rate faded
+    climb: float = 1.5  # growth of the loss from the first point to the second that is a climb
+    climb_update: float = 0.05  # ... with steps at the first point below this share of the weights
     race_gain: float = 0.02  # accuracy gained by an arm of a race that makes it matter
     race_loss: float = 0.1  # or share of the validation loss
     race_fault: float = 0.05  # accuracy gained that makes the rate a fault
     race_runs: int = 3  # paired runs at least
+    race_share: float = 0.6  # of the largest gain of an arm; who gained less saw a symptom of it
 
     # R04, R05, R06, R07, R13 and initial weights: signals between layers.
     vanished: float = 1e-3  # gradient of the first over that of the last layer
@@ -74,6 +77,8 @@ class Thresholds:
     calm: float = 0.7  # late over early spread; below it swings die down by themselves
     slope_t: float = 2.0  # Student's t of a slope that is one
     plateau_level: float = 0.1  # a plateau below this × chance needs no mending
+    brief: int = 4  # epochs up to which the last one stands for the last fifth
+    brief_fall: float = 0.1  # ... and must take away this share of the validation loss
     still_falling: float = 0.05  # share of validation loss lost in the last fifth of training
     best_early: float = 0.6  # best epoch before this share of the training: too long
     overtrained: float = 0.03  # rise of validation loss since, at least

@@ -259,9 +259,9 @@ def _bracket(s: Specimen, low: float | None, high: float | None) -> Check:
         return Check("R02", name, "warning", s.lr, top, words, (remedy,), slide)
     if 0 < s.lr < low / (10 * OUTSIDE):
         words += f"; {s.lr:g} is {low / s.lr:.0f} times smaller than the first of them."
-        return Check("R02", name, "warning", s.lr, low, words, (remedy,), slide)
+        return Check("R03", name, "warning", s.lr, low, words, (remedy,), slide)
     if s.lr < low / OUTSIDE:
         words += f"; {s.lr:g} is low: training will be slow."
-        return Check("R02", name, "note", s.lr, low, words, (remedy,), slide)
+        return Check("R03", name, "note", s.lr, low, words, (remedy,), slide)
     words += f"; {s.lr:g} was given."
     return Check("R02", name, "pass", s.lr, top, words, (), slide)
