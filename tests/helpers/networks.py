@@ -489,7 +489,7 @@ def planted(seed: int) -> dict[str, tuple[set[str], str, Case]]:
         "blind": ({"F09"}, "fault", (blind, CE, x, y, {})),
         "blind cannot learn": ({"F08"}, "fault", (blind, CE, x, y, {})),
         "rate too high": ({"R02"}, "warning", (mlp(12, 32, 4), CE, x, y, {"lr": 30.0})),
-        "rate too low": ({"R02"}, "warning", (mlp(12, 32, 4), CE, x, y, {"lr": 1e-7})),
+        "rate too low": ({"R03"}, "warning", (mlp(12, 32, 4), CE, x, y, {"lr": 1e-7})),
         "missing values": (
             {"D04"}, "fault", (mlp(12, 32, 4), CE, x.masked_fill(x > 2, math.nan), y, {}),
         ),

@@ -171,7 +171,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "R03": ("R04", "R10", "R13", "F02", "F03", "F04", "F05"),
     "R04": ("R06", "R07", "R13", "F02", "F04", "F05"),
     "R12": ("R01", "R08"),
-    "R13": ("I02", "I03", "I04", "R05", *_BROKEN, *_STUCK),
+    "R13": ("I02", "I03", "I04", "R05", *_BROKEN, *(c for c in _STUCK if c != "R13")),
     "R06": ("F02", "F04", "F05"),
     "R07": ("F02", "F04", "F05"),
     "R10": ("F02", "F03"),
@@ -249,6 +249,8 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
     unknown = []
     for rule in RULES:
         missing = tuple(need for need in rule.needs if not reading.has(evidence, need))
+        if not evidence.members:
+            missing = missing or ("a training",)
         if missing:
             words = f"{rule.name} needs {' and '.join(m.replace('|', ' or ') for m in missing)}."
             unknown.append(Undecidable(rule.code, rule.name, missing, words))
