@@ -99,7 +99,7 @@ def trend(evidence: Evidence, name: str) -> Floats:
     """A series (M, E) without the noise of single batches: points that are steps are smoothed over
     a twentieth of the training, epochs stay as they are."""
     values = curves(evidence, name)
-    if evidence.unit == "epoch" or values.shape[1] < 10:
+    if evidence.unit == "epoch" or values.shape[1] < 10 or not len(values):
         return values
     width = max(3, values.shape[1] // 20)
     smooth = [series.smoothed(curve, width) for curve in values]
