@@ -24,6 +24,8 @@ from trainwell.doctor.evidence import Evidence
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.engine.ladder import Ladder, Rung, choose, rates, try_rates
 from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.probes import Probe
+from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Result, Seen, Trainer, unseen
 from trainwell.recipe import Recipe
 from trainwell.seeding import stream_seed
@@ -69,7 +71,9 @@ class Arm:
     log_loss: Floats
     probabilities: tuple[Floats, ...]
     trained: tuple[Trained | None, ...]
-    evidence: Evidence | None = None  # history and probes, where all cells were trained
+    evidence: Evidence | None = None  # what was recorded, where all cells were trained
+    history: tuple[EpochScore, ...] = ()  # members by their place in `cells`
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(eq=False)
@@ -86,6 +90,13 @@ class Arena:
     probing: bool = False  # measure layers, as the doctor needs it
     late: bool = False
     stopped: bool = False
+
+    def adopt(self, recipe: Recipe, trainer: Trainer) -> None:
+        """Use a trainer's inputs for recipes that are pre-processed like this one."""
+        key = (recipe.preprocess, recipe.changes_signals)
+        self.trainers[key] = Trainer(
+            trainer.examples, jobs=self.jobs, show=self.show, probing=self.probing
+        )
 
     def trainer(self, recipe: Recipe) -> Trainer:
         """The trainer whose inputs are prepared as this recipe says, fitted on training rows."""
@@ -107,9 +118,18 @@ class Arena:
         return self.trainers[key]
 
     def member(self, recipe: Recipe, cell: Cell) -> Member:
-        """The training of a recipe in a cell."""
+        """The training of a recipe in a cell.
+
+        Folds differ by some rows; where the difference is small all take the steps of the smallest,
+        so that they share a population.
+        """
         fold = self.split.folds[cell.fold]
-        return Member(recipe, cell.fold, fold.train, fold.validation, cell.seed)
+        sizes = [len(f.train) for f in self.split.folds]
+        batch = min(recipe.batch_size, *sizes, 10**9)
+        few, many = min(sizes) // batch, max(sizes) // batch
+        steps = few if few >= 0.9 * many else None
+        recipe = dataclasses.replace(recipe, batch_size=max(2, batch))
+        return Member(recipe, cell.fold, fold.train, fold.validation, cell.seed, steps)
 
     def train(
         self, recipes: Sequence[Recipe], cells: Sequence[Cell], deadline: float | None = None
@@ -123,7 +143,7 @@ class Arena:
         found: dict[int, list[Trained | None]] = {
             i: [None] * len(cells) for i in range(len(recipes))
         }
-        evidence: dict[int, Evidence | None] = {}
+        records: dict[int, _Record] = {}
         groups: dict[int, list[int]] = {}
         for i, recipe in enumerate(recipes):
             groups.setdefault(id(self.trainer(recipe)), []).append(i)
@@ -135,9 +155,14 @@ class Arena:
             for place, trained in result.trained.items():
                 found[mine[place // len(cells)]][place % len(cells)] = trained
             for number, i in enumerate(mine):
-                evidence[i] = _evidence(result, number * len(cells), len(cells))
+                records[i] = _record(result, number * len(cells), len(cells))
         return [
-            dataclasses.replace(self.arm(recipe, cells, found[i]), evidence=evidence.get(i))
+            dataclasses.replace(
+                self.arm(recipe, cells, found[i]),
+                evidence=records[i].evidence,
+                history=records[i].history,
+                probes=records[i].probes,
+            )
             for i, recipe in enumerate(recipes)
         ]
 
@@ -240,24 +265,28 @@ class Arena:
         ]
 
 
-def _evidence(result: Result, first: int, count: int) -> Evidence | None:
-    """What was recorded of `count` members from `first` on; None where some are missing."""
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """What was recorded of an arm's trainings."""
+
+    history: tuple[EpochScore, ...]
+    probes: tuple[Probe, ...]
+    evidence: Evidence | None
+
+
+def _record(result: Result, first: int, count: int) -> _Record:
+    """History, probes and evidence of `count` members from `first` on; no evidence where some
+    are missing."""
     mine = range(first, first + count)
-    if any(i not in result.trained for i in mine):
-        return None
-    return collect(
-        [result.trained[i] for i in mine],
-        [
-            dataclasses.replace(s, member=s.member - first)
-            for s in result.history
-            if s.member in mine
-        ],
-        [
-            dataclasses.replace(p, member=p.member - first)
-            for p in result.probes
-            if p.member in mine
-        ],
+    history = tuple(
+        dataclasses.replace(s, member=s.member - first) for s in result.history if s.member in mine
     )
+    probes = tuple(
+        dataclasses.replace(p, member=p.member - first) for p in result.probes if p.member in mine
+    )
+    whole = all(i in result.trained for i in mine)
+    trained = [result.trained[i] for i in mine if i in result.trained]
+    return _Record(history, probes, collect(trained, history, probes) if whole else None)
 
 
 def _edge(rungs: Sequence[Rung]) -> int:

@@ -65,8 +65,9 @@ def fit(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")
     ] = None,
-    no_coach: Annotated[
-        bool, typer.Option("--no-coach", help="Train the recipe as it is (now always so).")
+    coach: Annotated[
+        bool,
+        typer.Option("--coach/--no-coach", help="Try remedies, and keep what is proved to help."),
     ] = False,
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
@@ -123,6 +124,7 @@ def fit(
         recipe=recipe,
         settings=changes,
         ensemble=not no_ensemble,
+        coach=coach,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,

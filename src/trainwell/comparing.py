@@ -241,6 +241,9 @@ def joined(first: Arm, more: Arm) -> Arm:
         log_loss=np.concatenate([first.log_loss, more.log_loss]),
         probabilities=(*first.probabilities, *more.probabilities),
         trained=(*first.trained, *more.trained),
+        evidence=None,
+        history=(),
+        probes=(),
     )
 
 

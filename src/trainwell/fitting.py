@@ -22,6 +22,7 @@ import torch
 
 from trainwell import model as models
 from trainwell.checking import checkup
+from trainwell.coach.run import coached
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
 from trainwell.data.read import read
@@ -82,6 +83,7 @@ def fit(
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
     ensemble: bool = True,
+    coach: bool = False,
     jobs: int | str | None = None,
     checkpoint: str | float = "30s",
     precision: str = "float32",
@@ -95,6 +97,8 @@ def fit(
     target, group: column names (group also a field of `pattern`); rows of a group stay together.
     test: share of rows to seal, 0 for none, or a file or folder with the test part.
     settings: fields of the recipe to change, for instance {"lr": 0.01}.
+    coach: after training, try remedies for what the doctor finds, and the lecture's usual advice;
+    keep what paired trainings prove to be better. Every try is in decisions.json.
     jobs: worker processes, "ray" or "ray:8" for a cluster; None: what was measured to be quickest.
     checkpoint: time between two checkpoints, from which `resume` goes on to the same bits.
     precision: "bfloat16" computes layers in mixed precision (for GPUs that are fast at it).
@@ -118,6 +122,7 @@ def fit(
         recipe=recipe,
         settings=settings or {},
         ensemble=ensemble,
+        coach=coach,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,
@@ -238,21 +243,41 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
             work.warnings.append(f"{words}; a repetition may choose another one")
     trained, history, probes = train_members(work)
     leave(work.trainer.examples.ranks)
-    usable = _usable(work, trained)
-    kept = list(range(len(usable))) if work.options.ensemble else [best_of(usable)]
-    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
-    _save(work, folder, history, probes, whole.only(kept))
+    usable, kept, moved = _assembled(work, folder, trained, history, probes)
+    model = moved.only(kept)
     try:
-        moved = models.balanced(whole, usable, work.data.inputs, work.data.labels)
-        model = moved.only(kept)
-        if moved is not whole:
-            models.save(model, folder / "model")
         evidence = _examined(work, ladder, trained, history, probes, checks)
-        outcome = Outcome(ladder, trained, history, probes, moved, model, evidence)
+        decisions: list[dict[str, Any]] = []
+        if work.options.coach and len(usable) == len(trained):
+            after = coached(work, trained, history, probes, evidence)
+            decisions, evidence = after.decisions, after.evidence
+            if after.trained[0] is not trained[0]:
+                trained, history, probes = after.trained, after.history, after.probes
+                usable, kept, moved = _assembled(work, folder, trained, history, probes)
+                model = moved.only(kept)
+        outcome = Outcome(ladder, trained, history, probes, moved, model, evidence, decisions)
         return judge(work, folder, started, counted, outcome)
     except KeyboardInterrupt:
         where = folder / "model"
         raise Interrupted(f"Interrupted while scoring; the model is saved in {where}.") from None
+
+
+def _assembled(
+    work: Work,
+    folder: Path,
+    trained: Sequence[Trained],
+    history: Sequence[EpochScore],
+    probes: Sequence[Probe],
+) -> tuple[list[Trained], list[int], models.Model]:
+    """The usable networks, the places of those that are kept, and the model of all; saved."""
+    usable = _usable(work, trained)
+    kept = list(range(len(usable))) if work.options.ensemble else [best_of(usable)]
+    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
+    _save(work, folder, history, probes, whole.only(kept))
+    moved = models.balanced(whole, usable, work.data.inputs, work.data.labels)
+    if moved is not whole:
+        models.save(moved.only(kept), folder / "model")
+    return usable, kept, moved
 
 
 def _looked_at(work: Work) -> tuple[Check, ...]:

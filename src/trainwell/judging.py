@@ -64,6 +64,7 @@ class Outcome:
     whole: models.Model
     model: models.Model
     evidence: Evidence
+    decisions: Sequence[Mapping[str, Any]] = ()  # of the coach
 
 
 def judge(
@@ -196,7 +197,7 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "parameters": outcome.model.parameters,
         "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
-        "decisions": [],
+        "decisions": list(outcome.decisions),
         "warnings": work.warnings,
         "interrupted": work.interrupted,
     }

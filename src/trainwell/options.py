@@ -38,6 +38,7 @@ class Options:
     recipe: str | Path | Recipe | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ensemble: bool = True
+    coach: bool = False  # look for remedies, and keep what is proved to help
     test: float = TEST_SHARE
     jobs: int | str | None = None
     checkpoint: str | float = "30s"  # time between two checkpoints

@@ -50,6 +50,7 @@ class Request:
     recipe: str | Path | Recipe | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = True
+    coach: bool = False
     jobs: int | str | None = None
     checkpoint: str | float = "30s"
     precision: str = "float32"

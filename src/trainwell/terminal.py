@@ -20,6 +20,7 @@ def summary(result: Mapping[str, Any], report_path: Path) -> str:
     rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
     lines += [f"note: {w}" for w in result["warnings"]]
+    lines += _coach(result.get("decisions") or [])
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     if heavy:
         lines += ["", findings(heavy, next_command(heavy, result["command"]), most=5)]
@@ -49,6 +50,15 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
         96,
     )
     return "\n".join(["", table(rows, tuple(rows[0])), "", *said, "", f"page     {page}"])
+
+
+def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the coach has adopted, and how much it tried."""
+    if not decisions:
+        return []
+    lines = [f"coach    {d['tried']}: {d['words']}" for d in decisions if d["outcome"] == "adopted"]
+    tried = f"{len(decisions)} remedies tried"
+    return [*lines, f"coach    {tried}, {len(lines) or 'none'} adopted"]
 
 
 def _cells(scores: dict[str, Any]) -> dict[str, str]:

@@ -205,7 +205,7 @@ def search_rate(work: Work) -> Ladder:
 
     work.trainer.show = show
     deadline = time.time() + LADDER_SHARE * work.budget.seconds - work.budget.used
-    with _stop_at_interrupt(work.trainer):
+    with stop_at_interrupt(work.trainer):
         ladder = climb(trials, work.trainer, deadline)
     if work.trainer.stop:
         run = work.trainer.store.folder
@@ -228,7 +228,7 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     work.progress.stage(f"training {networks}")
     work.trainer.show = lambda seen: _show(work, seen, len(members))
     keep = CLOSING_SHARE * work.budget.seconds
-    with _stop_at_interrupt(work.trainer):
+    with stop_at_interrupt(work.trainer):
         result = work.trainer.train(members, "training", time.time() + work.budget.left - keep)
     torch.set_num_threads(work.threads)
     if result.stopped:
@@ -276,7 +276,7 @@ def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
         return ()
     work.progress.stage(f"is it the learning rate? side by side: {', '.join(arms)}")
     work.trainer.show = lambda seen: _show(work, seen, (1 + len(arms)) * len(some))
-    with _stop_at_interrupt(work.trainer):
+    with stop_at_interrupt(work.trainer):
         found = race(some, arms, work.trainer, time.time() + left)
     torch.set_num_threads(work.threads)
     work.interrupted = work.interrupted or work.trainer.stop
@@ -284,7 +284,7 @@ def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
 
 
 @contextmanager
-def _stop_at_interrupt(trainer: Trainer) -> Iterator[None]:
+def stop_at_interrupt(trainer: Trainer) -> Iterator[None]:
     """Ctrl-C asks the trainer to stop at its next step; a second one ends the program at once.
 
     A KeyboardInterrupt alone may be raised inside a destructor or a library's callback, where

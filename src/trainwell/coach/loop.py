@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trainwell.arms import Arena, Arm, Cell
-from trainwell.coach.remedies import Candidate, candidates, difference
+from trainwell.coach.remedies import RATE_CODES, Candidate, candidates, difference
 from trainwell.comparing import Compared, Metric, compared, score_of, votes
 from trainwell.data.dataset import Dataset
 from trainwell.doctor.diagnose import diagnose
@@ -36,7 +36,7 @@ SCREENED, PROVED = 4, 2  # candidates per round that are screened, and of these 
 BRIEF = 1 / 3  # share of the epochs in screening
 FACTORS = (0.4, 1.0, 2.5)  # of the present rate, at which a candidate is screened
 WIDE = 7  # rates of a ladder of its own, in steps of 1-2-5
-RATE_CODES = ("R01", "R02", "R03", "R05")  # after these the present rate is no place to start
+
 SURE = 1e-3  # McNemar's p below which the same gain in every cell is enough
 
 Outcome = Literal[
@@ -108,8 +108,8 @@ class Coach:
         findings = self.findings(arm)
         rounds = 0
         for number in range(1, self.rounds + 1):
-            wanted = self._wanted(findings, arm)
-            if not wanted or not self._may(1.0):
+            wanted = self._wanted(findings, arm, start.recipe.epochs)
+            if not wanted:
                 break
             rounds = number
             better, made = self._round(number, arm, wanted, findings, start.recipe.epochs)
@@ -123,15 +123,39 @@ class Coach:
         """What the doctor says about an arm: faults and warnings, worst first."""
         if arm.evidence is None:
             return ()
-        found = diagnose(evidence_of(self.arena.data, arm, self.checks)).findings
+        found = diagnose(self.evidence(arm)).findings
         return tuple(f for f in found if f.level in ("fault", "warning"))
 
-    def _wanted(self, findings: Sequence[Finding], arm: Arm) -> list[Candidate]:
-        """The next candidates that were not tried yet; one of each reason before a second."""
+    def evidence(self, arm: Arm) -> Evidence:
+        """What is known about an arm. Checks of the first recipe's network say nothing about
+        others; those of the data do."""
+        if arm.evidence is not None and arm.evidence.classes is not None:
+            return arm.evidence
+        of_data = tuple(c for c in self.checks if c.code.startswith("D"))
+        return evidence_of(self.arena.data, arm, of_data)
+
+    def _wanted(self, findings: Sequence[Finding], arm: Arm, epochs: int) -> list[Candidate]:
+        """The next candidates that were not tried yet, as many as the budget can screen and prove.
+
+        None may cost more than half of what is left: a training ten times as long would be all
+        that is tried.
+        """
         gap, error = _gap(arm)
         data = self.arena.data
-        found = candidates(findings, arm.recipe, data.schema, gap, error)
-        return [c for c in found if replace(c.recipe, lr=None) not in self.tried][:SCREENED]
+        left = self.units - self.used
+        wanted: list[Candidate] = []
+        suspect = _suspects(findings)
+        cost = _units(arm.recipe, epochs) * len(arm.cells)  # of the placebo
+        for candidate in candidates(findings, arm.recipe, data.schema, gap, error):
+            if replace(candidate.recipe, lr=None) in self.tried or len(wanted) == SCREENED:
+                continue
+            own = _units(candidate.recipe, epochs)
+            trials = BRIEF * own * len(_rates_for(candidate.recipe, arm.recipe, suspect))
+            proof = own * len(arm.cells) if len(wanted) < PROVED else 0.0
+            if cost + trials + proof <= left and proof <= left / 2:
+                wanted.append(candidate)
+                cost += trials + proof
+        return wanted if self._may(cost) else []
 
     def _may(self, cost: float) -> bool:
         """Whether there is budget for trainings of this cost."""
@@ -154,8 +178,7 @@ class Coach:
         for candidate in wanted:
             self.tried.add(replace(candidate.recipe, lr=None))
         self.say(f"trying {', '.join(c.name for c in wanted)}")
-        suspect = any(f.code in RATE_CODES for f in findings)
-        screened = self._screen(arm, wanted, suspect, epochs)
+        screened = self._screen(arm, wanted, _suspects(findings), epochs)
         saw = {f.code: f.words for f in findings}
 
         def decision(c: Candidate, outcome: Outcome, words: str, **numbers: Any) -> Decision:
@@ -172,8 +195,8 @@ class Coach:
             )
 
         made = [
-            decision(c, "screened out", f"short trainings were no better (log loss {loss:.3g})")
-            for c, loss in screened[PROVED:]
+            decision(c, "screened out", f"in short trainings {PROVED} others did better")
+            for c, _ in screened[PROVED:]
         ]
         chosen = [c for c, _ in screened[:PROVED]]
         cost = sum(_units(c.recipe, epochs) for c in chosen) * len(arm.cells)
@@ -262,7 +285,13 @@ class Coach:
         """What a comparison with the placebo beside it means for a candidate."""
         comparison, words = found.comparison, found.comparison.words
         gain = comparison.difference.value
-        if comparison.verdict == "better" or self._plain_to_see(found):
+        plain = comparison.verdict != "better" and self._plain_to_see(found)
+        if plain:
+            words = (
+                f"better by {100 * gain:.1f} points, in each of {len(found.arms[0].cells)} "
+                f"trainings (McNemar's p over all held-out rows {found.mcnemar_p:.1g})"
+            )
+        if comparison.verdict == "better" or plain:
             if gain > noise:
                 return "adopted", words
             return "not shown", f"{words}; the placebo gained as much ({100 * noise:+.1f} points)"
@@ -302,6 +331,11 @@ def evidence_of(data: Dataset, arm: Arm, checks: tuple[Check, ...] = ()) -> Evid
         confusion=table,
         checks=checks,
     )
+
+
+def _suspects(findings: Sequence[Finding]) -> bool:
+    """Whether the present rate is no place to start from."""
+    return any(f.code in RATE_CODES for f in findings)
 
 
 def _gap(arm: Arm) -> tuple[float, float]:

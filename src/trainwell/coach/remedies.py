@@ -40,6 +40,7 @@ GAP_CODES = ("F01", "R11")  # more regularisation
 CAPACITY_CODES = ("F02",)  # more capacity
 LESS_CODES = ("F03", "N07")  # less regularisation
 LENGTH_CODES = ("R10", "R14")  # longer
+RATE_CODES = ("R01", "R02", "R03", "R05")
 IMBALANCE_CODES = ("D08", "F05")
 
 
@@ -71,7 +72,8 @@ def candidates(
     seen = {recipe}
     found = []
     for candidate in wanted:
-        if candidate.recipe in seen:
+        same = replace(candidate.recipe, lr=recipe.lr) == recipe
+        if candidate.recipe in seen or (same and candidate.because not in RATE_CODES):
             continue
         seen.add(candidate.recipe)
         try:
@@ -115,7 +117,7 @@ def _by_code(code: str) -> tuple[Maker, ...]:
         return (longer,)
     if code in IMBALANCE_CODES:
         return (balanced,)
-    if code in ("R02", "R03", "R01", "R05"):
+    if code in RATE_CODES:
         return (other_rates,)
     if code in ("R04", "R06", "R07", "R13", "I01", "I02", "I03", "I04", "I05", "F04"):
         return (sound_start,)

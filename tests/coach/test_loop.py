@@ -1,0 +1,117 @@
+"""The closed loop on planted faults, and on a training that nothing can improve."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+
+import trainwell as tw
+from helpers.data import labelled, table
+from trainwell.arms import Arena, Arm, cells_of
+from trainwell.coach.loop import Coach, Coached
+from trainwell.data.dataset import Dataset
+from trainwell.data.split import make_split
+from trainwell.doctor.data_checks import data_checks
+from trainwell.recipe import Recipe
+from trainwell.techniques.init import Zero
+from trainwell.techniques.models.mlp import Mlp
+from trainwell.techniques.preprocess import Raw
+from trainwell.techniques.schedules import Constant
+
+GOOD = Recipe(
+    model=Mlp((32,), norm="none"), regularize=(), lr=0.005, epochs=12, patience=12, batch_size=16
+)
+
+
+def rings(rows: int = 300, seed: int = 0) -> Dataset:
+    """Two classes that no line divides, in columns of very unequal scale."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(rows) % 2
+    angle, radius = rng.uniform(0, 2 * np.pi, rows), 1 + y + rng.normal(0, 0.15, rows)
+    x = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+    return labelled(y, x)
+
+
+def coached(data: Dataset, recipe: Recipe, units: float = 60.0) -> tuple[Arm, Coached]:
+    split = make_split(data, seed=0, folds=3, test=0.2)
+    arena = Arena(data, split, probing=True)
+    checks = tuple(data_checks(data, split, preprocess=recipe.preprocess))
+    (start,) = arena.train([recipe], cells_of(3, 1, 0))
+    return start, Coach(arena, units=units, checks=checks).improve(start)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"lr": 30.0}, {"init": Zero()}, {"lr": 1e-6}],
+    ids=["rate too high", "zero weights", "rate too low"],
+)
+def test_a_planted_fault_is_mended(fault: dict[str, object]) -> None:
+    start, end = coached(rings(), dataclasses.replace(GOOD, **fault))  # type: ignore[arg-type]
+    assert start.accuracy.mean() < 0.85
+    assert end.arm.accuracy.mean() > 0.93
+    adopted = [d for d in end.decisions if d.outcome == "adopted"]
+    assert adopted
+    assert all(d.difference is not None and d.difference.value > 0 for d in adopted)
+    assert all(d.placebo is not None for d in adopted)
+
+
+def test_unscaled_inputs_are_mended() -> None:
+    data = rings()
+    raw = dataclasses.replace(data, inputs=data.inputs * np.array([1, 3000], np.float32))
+    start, end = coached(raw, dataclasses.replace(GOOD, preprocess=(Raw(),)))
+    assert end.arm.accuracy.mean() > start.accuracy.mean() + 0.1
+
+
+def test_what_cannot_be_improved_is_left_as_it_is() -> None:
+    start, end = coached(table(240), dataclasses.replace(GOOD, schedule=Constant()))
+    assert start.accuracy.mean() > 0.8
+    assert [d for d in end.decisions if d.outcome == "adopted"] == []
+    assert end.recipe == start.recipe
+    assert end.decisions  # it was tried
+
+
+def test_labels_without_meaning_are_not_learned() -> None:
+    """Nothing helps against noise; a remedy that wins here has won by luck."""
+    rng = np.random.default_rng(1)
+    adopted = 0
+    for seed in range(4):
+        data = labelled(rng.integers(0, 2, 200), rng.normal(size=(200, 4)))
+        _, end = coached(data, dataclasses.replace(GOOD, epochs=6, patience=6), units=30 + seed)
+        adopted += sum(d.outcome == "adopted" for d in end.decisions)
+    assert adopted <= 1
+
+
+def test_the_budget_ends_the_loop() -> None:
+    _, end = coached(rings(), dataclasses.replace(GOOD, lr=30.0), units=6.0)
+    assert end.cost <= 6.0
+    arena = Arena(rings(), make_split(rings(), seed=0, folds=3, test=0.2), probing=True)
+    (start,) = arena.train([GOOD], cells_of(3, 1, 0))
+    late = Coach(arena, deadline=time.time() - 1).improve(start)
+    assert late.decisions == ()
+
+
+def test_fit_with_the_coach(tmp_path: object) -> None:
+    settings = {
+        "model": "Mlp((32,), norm='none')",
+        "optimizer": "Momentum()",
+        "lr": "30.0",
+        "epochs": "8",
+        "regularize": "()",
+    }
+    run = tw.fit(
+        "wine",
+        out=tmp_path / "run",  # type: ignore[operator]
+        folds=3,
+        seeds=1,
+        settings=settings,
+        coach=True,
+    )
+    assert run.result["decisions"]
+    assert run.result["test"]["accuracy"]["value"] > 0.8
+    assert any(d["outcome"] == "adopted" for d in run.result["decisions"])
+    assert run.result["recipe"]["lr"] != "30.0"
+    page = run.report.read_text(encoding="utf-8")
+    assert "What the coach tried" in page

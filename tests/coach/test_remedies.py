@@ -1,0 +1,99 @@
+"""What may be tried: from findings to recipes with one change, in the lecture's order."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from helpers.data import clips, pictures, table
+from trainwell.coach.remedies import Candidate, candidates, difference
+from trainwell.doctor.diagnose import RULES
+from trainwell.doctor.finding import Finding, Remedy
+from trainwell.recipe import Recipe, starting_recipe
+from trainwell.recipe_check import check_against
+from trainwell.techniques.augment.images import Shift
+from trainwell.techniques.models import Cnn, Mlp
+from trainwell.techniques.regularize import L2, Dropout
+from trainwell.techniques.schedules import Constant
+
+SCHEMA = table().schema
+RECIPE = Recipe(model=Mlp((32, 32)), lr=0.01, epochs=20)
+
+
+def finding(code: str, *remedies: Remedy) -> Finding:
+    return Finding(code, "problem", "warning", 0.9, "words", remedies=remedies)
+
+
+def names(found: list[Candidate]) -> list[str]:
+    return [c.name for c in found]
+
+
+def test_remedies_of_findings_come_first_in_their_order() -> None:
+    slower = Remedy("halve the rate", (("lr", "0.005"),))
+    found = candidates([finding("R02", slower), finding("R10")], RECIPE, SCHEMA, 0.1, 0.0)
+    assert found[0].name == "halve the rate"
+    assert found[0].recipe.lr == 0.005
+    assert found[1].name == "a learning rate from a ladder"
+    assert found[1].recipe.lr is None
+    assert found[2].because == "R10"
+
+
+def test_a_gap_asks_for_regularisation_and_no_gap_for_capacity() -> None:
+    gap = names(candidates([], RECIPE, SCHEMA, gap=0.1, error=0.0))
+    assert any("dropout" in n for n in gap)
+    assert not any("wide" in n for n in gap)
+    none = names(candidates([], RECIPE, SCHEMA, gap=0.0, error=0.2))
+    assert none[:2] == ["twice as wide", "one layer deeper"]
+    assert not any("dropout" in n for n in none)
+
+
+def test_every_candidate_changes_something_and_tunes_its_own_rate() -> None:
+    for found in candidates([finding("F01"), finding("D08")], RECIPE, SCHEMA, 0.1, 0.1):
+        changed = difference(RECIPE, found.recipe)
+        assert set(changed) - {"lr"}, found.name
+        assert found.recipe.lr is None, found.name
+
+
+def test_no_candidate_comes_twice() -> None:
+    found = candidates([finding("F01"), finding("R11")], RECIPE, SCHEMA, 0.1, 0.1)
+    recipes = [c.recipe for c in found]
+    assert len(set(recipes)) == len(recipes)
+    assert RECIPE not in recipes
+
+
+@pytest.mark.parametrize("data", [table(), pictures(), clips()], ids=lambda d: d.kind)
+@pytest.mark.parametrize("code", [r.code for r in RULES] + ["D01", "D02", "D08", "N07", "I04"])
+def test_candidates_of_every_code_suit_the_data(code: str, data: object) -> None:
+    schema = data.schema  # type: ignore[attr-defined]
+    recipe = dataclasses.replace(starting_recipe(schema, 500), lr=0.01)
+    for found in candidates([finding(code)], recipe, schema, 0.1, 0.1):
+        check_against(found.recipe, schema)
+
+
+def test_augmentation_is_offered_once_and_by_kind() -> None:
+    recipe = Recipe(model=Cnn(), lr=0.01)
+    found = candidates([], recipe, pictures().schema, 0.1, 0.0)
+    assert found[0].recipe.augment[0] == Shift()
+    already = dataclasses.replace(recipe, augment=(Shift(),))
+    later = candidates([], already, pictures().schema, 0.1, 0.0)
+    assert not any("augmentation" in n for n in names(later))
+
+
+def test_regularisation_is_replaced_and_not_added_twice() -> None:
+    recipe = dataclasses.replace(RECIPE, regularize=(L2(1e-3), Dropout(0.2)))
+    for found in candidates([finding("F01")], recipe, SCHEMA, 0.1, 0.0):
+        kinds = [type(r) for r in found.recipe.regularize]
+        assert len(set(kinds)) == len(kinds), found.name
+
+
+def test_a_constant_rate_is_annealed() -> None:
+    recipe = dataclasses.replace(RECIPE, schedule=Constant())
+    found = names(candidates([], recipe, SCHEMA, 0.0, 0.0))
+    assert "an annealed learning rate" in found
+
+
+def test_settings_that_do_not_fit_are_left_out() -> None:
+    wrong = Remedy("nonsense", (("no_such_field", "1"),))
+    found = candidates([finding("R12", wrong)], RECIPE, SCHEMA, 0.0, 0.0)
+    assert "nonsense" not in names(found)
