@@ -74,6 +74,7 @@ def test_the_folder_is_complete(iris: Run) -> None:
     found = {p.relative_to(iris.folder).as_posix() for p in iris.folder.rglob("*") if p.is_file()}
     assert found == {
         "decisions.json",
+        "doctor.json",
         "probes.csv",
         "findings.json",
         "history.csv",
@@ -111,7 +112,9 @@ def test_keys_of_run_json(iris: Run) -> None:
     assert result["seconds"] > 0
     assert result["peak_mb"] > 50
     assert result["environment"]["threads"] == 1
-    assert json.loads((iris.folder / "findings.json").read_text()) == []
+    assert json.loads((iris.folder / "findings.json").read_text()) == result["findings"]
+    assert json.loads((iris.folder / "decisions.json").read_text()) == []
+    assert {c["level"] for c in result["checks"]} <= {"pass", "note", "warning", "fault"}
 
 
 def test_sizes_agree(iris: Run) -> None:

@@ -266,12 +266,16 @@ def no_verdict(evidence: Evidence, limits: Thresholds) -> Finding | None:
     What it sees: an interval of validation accuracy wider than ± `half_width`, from few rows or
     from seeds that disagree.
     Why it matters: a remedy that gains less than this cannot be told from chance.
-    Evidence: the wider of Wilson's interval over rows and Student's over members.
+    Evidence: Wilson's interval over all held-out rows where their votes were counted; else the wider
+    of Wilson's over the rows of one member and Student's over members.
     When it is wrong: never; it says what cannot be said.
     Remedies: cross-validation with more folds; more seeds; more held-out rows.
     Slide: "Performance plot".
     """
     end = reading.final_accuracy(evidence, "val_accuracy", limits)
+    counts = evidence.confusion
+    if counts is not None and counts.sum():
+        end = wilson(float(np.trace(counts)), float(counts.sum()), limits.confidence)
     if end is None:
         return None
     half = (min(1.0, end.high) - max(0.0, end.low)) / 2
