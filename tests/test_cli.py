@@ -199,7 +199,7 @@ def test_fit_of_a_table_writes_the_run_folder_and_says_the_same_on_standard_outp
     result = table.result
     check_summary(table.done, result)
     wanted = {"run.json", "recipe.toml", "history.csv", "findings.json", "decisions.json"}
-    wanted |= {"probes.csv"}
+    wanted |= {"probes.csv", "doctor.json"}
     wanted |= {"oof.npz", "model", "report.html", "log.txt"}
     assert {p.name for p in table.run.iterdir()} == wanted
     assert {p.name for p in (table.run / "model").iterdir()} == {
