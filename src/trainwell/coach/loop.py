@@ -366,6 +366,7 @@ def _rates_for(candidate: Recipe, before: Recipe, suspect: bool) -> list[float]:
     if candidate.lr is not None:
         return [candidate.lr]
     other = type(candidate.optimizer) is not type(before.optimizer)
-    if suspect or other or before.lr is None:
+    alone = replace(candidate, lr=before.lr) == before  # nothing but the rate is tried
+    if suspect or other or alone or before.lr is None:
         return rates(candidate.optimizer.usual_rate / 20, WIDE)
     return [float(f"{before.lr * f:.3g}") for f in FACTORS]

@@ -50,7 +50,7 @@ class Candidate:
 
     name: str
     recipe: Recipe
-    because: str  # code of a finding, or "gap", "no gap", "usual"
+    because: str  # code of a finding, or "rate", "gap", "no gap", "usual"
 
 
 def candidates(
@@ -73,7 +73,7 @@ def candidates(
     found = []
     for candidate in wanted:
         same = replace(candidate.recipe, lr=recipe.lr) == recipe
-        if candidate.recipe in seen or (same and candidate.because not in RATE_CODES):
+        if candidate.recipe in seen or (same and candidate.because not in (*RATE_CODES, "rate")):
             continue
         seen.add(candidate.recipe)
         try:
@@ -131,7 +131,13 @@ def _by_code(code: str) -> tuple[Maker, ...]:
 
 
 def _usual(recipe: Recipe, schema: Schema, gap: float, error: float) -> Iterator[Candidate]:
-    """The lecture's advice by the gap, for a training without (further) findings."""
+    """The lecture's advice by the gap, for a training without (further) findings.
+
+    The learning rate is cleared first: one that is a little off hides behind every other change,
+    since each candidate tunes its own.
+    """
+    if gap > 0.005 or error > 0.005:
+        yield from other_rates(recipe, "rate")
     if gap > 0.005:
         yield from augmented(recipe, "gap", schema)
         yield from stronger_regularisation(recipe, "gap")

@@ -266,7 +266,7 @@ def no_verdict(evidence: Evidence, limits: Thresholds) -> Finding | None:
     What it sees: an interval of validation accuracy wider than ± `half_width`, from few rows or
     from seeds that disagree.
     Why it matters: a remedy that gains less than this cannot be told from chance.
-    Evidence: Wilson's interval over all held-out rows where their votes were counted; else the wider
+    Evidence: Wilson's interval over all held-out rows where votes were counted; else the wider
     of Wilson's over the rows of one member and Student's over members.
     When it is wrong: never; it says what cannot be said.
     Remedies: cross-validation with more folds; more seeds; more held-out rows.
