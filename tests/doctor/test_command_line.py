@@ -44,7 +44,7 @@ def write_leaking(path: Path, rows: int = 240) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["a", "b", "outcome", "species"])
-        for i in range(rows):
+        for _ in range(rows):
             c = int(rng.integers(0, 2))
             a, b = rng.normal(c, 1.5), rng.normal(-c, 1.5)
             writer.writerow([f"{a:.3f}", f"{b:.3f}", f"{10 * c + rng.normal():.2f}", "xy"[c]])
