@@ -252,6 +252,7 @@ def test_a_healthy_loop_is_not_disturbed_and_a_bad_one_is(monkeypatch: pytest.Mo
     from trainwell.doctor.pace import Pace
 
     monkeypatch.setattr(Pace, "may_diagnose", lambda self: True)
+    torch.manual_seed(0)
     for steps in (22, 60, 300):
         said: list[str] = []
         model = network()
