@@ -25,7 +25,8 @@ def diagnose(
     source: the folder of a run; a history that another program wrote (CSV of Keras or Lightning,
     TensorBoard event files or their folder, any CSV with named columns), or several, one of each
     repetition; or evidence. classes, val_rows: what foreign histories do not say, and rules ask
-    for: the number of classes and of validation rows. Raises UserError for what cannot be read.
+    for: the number of classes and of validation rows. Raises UserError for what cannot be read,
+    and for a run together with anything else.
     """
     return apply_rules(evidence_of(source, classes=classes, val_rows=val_rows))
 
@@ -46,8 +47,18 @@ def evidence_of(
         if not path.exists():
             todo = "Name the folder of a run, a CSV file or TensorBoard event files."
             raise UserError(str(path), "does not exist", todo)
-    if len(paths) == 1 and (paths[0] / "run.json").is_file():
-        return from_run(paths[0])
+    runs = [path for path in paths if (path / "run.json").is_file()]
+    if runs and len(paths) > 1:
+        problem = f"is a run, one of {len(paths)} that were named: a run is looked at alone, with "
+        problem += "its probes and checks"
+        todo = "Name one run at a time, or only histories (a run's is its history.csv)."
+        raise UserError(str(runs[0]), problem, todo)
+    if runs:
+        if classes is not None or val_rows is not None:
+            option = "--classes" if classes is not None else "--val-rows"
+            problem = "a run knows its classes and its validation rows"
+            raise UserError(f"diagnose, {option}", problem, "Leave it out.")
+        return from_run(runs[0])
     evidence = read_histories(paths)
     return dataclasses.replace(
         evidence,

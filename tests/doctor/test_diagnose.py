@@ -213,6 +213,25 @@ def test_one_screen_names_the_worst_first() -> None:
     assert str(Diagnosis(())) == "No problem found."
 
 
+def test_one_screen_stays_one() -> None:
+    several = [finding(f"R{n:02}", "note") for n in range(1, 9)]
+    several += [finding("D01"), finding("D02", "warning")]
+    lines = str(Diagnosis(tuple(several))).splitlines()
+    assert lines[0].startswith("FAULT D01")
+    assert len([line for line in lines if line.startswith("NOTE")]) == 6
+    assert "And 2 more of less weight." in lines
+
+
+def test_a_loss_that_grew_much_is_told_in_times() -> None:
+    loss = np.concatenate([[2.0, 1.0, 0.01], np.linspace(0.5, 2.0, 17)])[None]
+    falls = np.linspace(2, 0.1, 20)[None]
+    evidence = Evidence(np.arange(1.0, 21), {"train_loss": falls, "val_loss": loss}, classes=10)
+    words = {f.code: f.words for f in diagnose(evidence).findings}
+    assert "times since" in words["R11"]
+    assert max(map(len, str(Diagnosis((), diagnose(evidence).not_decidable)).splitlines())) <= 100
+    assert "R04 vanishing-gradient" in str(diagnose(evidence))
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_every_rule_says_what_it_does(rule: object) -> None:
     function = rule.rule  # type: ignore[attr-defined]

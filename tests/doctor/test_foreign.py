@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.foreign import MOST_POINTS, read_histories, read_history, what_is_known
 from trainwell.doctor.history_columns import understand
 from trainwell.doctor.tensorboard import _masked, scalars
@@ -227,6 +229,87 @@ def test_no_text_ends_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, t
     path.write_bytes(text.encode("utf-8", "replace"))
     with contextlib.suppress(UserError):
         what_is_known(read_history(path))
+
+
+GAPS = {
+    "empty cell at the end": "epoch,loss,val_loss\n0,2.1,2.0\n1,1.5,1.6\n2,1.1,1.3\n3,0.9,1.1\n"
+    "4,0.7,1.0\n5,0.6,0.9\n6,0.55,\n",
+    "every second epoch": "epoch,loss,val_loss\n"
+    + "".join(
+        f"{e},{2 / (1 + e):.3f},{'' if e % 2 else f'{2.1 / (1 + e):.3f}'}\n" for e in range(10)
+    ),
+    "every second epoch, as nan": "epoch,loss,val_loss\n"
+    + "".join(
+        f"{e},{2 / (1 + e):.3f},{'nan' if e % 2 else f'{2.1 / (1 + e):.3f}'}\n" for e in range(10)
+    ),
+    "lists of unequal length": json.dumps(
+        {"loss": [2 / (1 + e) for e in range(9)], "val_loss": [2.1 / (1 + e) for e in range(8)]}
+    ),
+    "killed in an epoch": "\n".join(
+        json.dumps(
+            {"epoch": e, "loss": 2 / (1 + e)} | ({"val_loss": 2.1 / (1 + e)} if e < 8 else {})
+        )
+        for e in range(9)
+    )
+    + '\n{"epoch": 9, "lo',
+    "nan between numbers": "epoch,loss\n"
+    + "".join(f"{e},{'nan' if e == 4 else f'{2 / (1 + e):.3f}'}\n" for e in range(10)),
+    "a validation without rows": "epoch,loss,val_loss\n"
+    + "".join(f"{e},{2 / (1 + e):.3f},nan\n" for e in range(10)),
+}
+
+
+@pytest.mark.parametrize("text", GAPS.values(), ids=GAPS)
+def test_what_was_not_measured_is_no_divergence(tmp_path: Path, text: str) -> None:
+    evidence = read_history(write(tmp_path, text), classes=10, val_rows=500)
+    assert evidence.diverged == (False,)
+    found = {f.code: f.level for f in diagnose(evidence).findings}
+    assert {"R01", "R02"}.isdisjoint(found), found
+
+
+@pytest.mark.parametrize("word", ["nan", "inf"])
+def test_a_loss_that_ends_without_a_number_is_divergence(tmp_path: Path, word: str) -> None:
+    text = f"epoch,loss,val_loss\n0,2.1,2.0\n1,1.5,1.6\n2,9.1,9.3\n3,{word},{word}\n"
+    evidence = read_history(write(tmp_path, text), classes=10)
+    assert evidence.diverged == (True,)
+    assert "R01" in {f.code for f in diagnose(evidence).findings}
+
+
+def test_negative_losses_break_no_rule_of_ratios(tmp_path: Path) -> None:
+    falling = "".join(
+        f"{e},{-np.log(1 + e) + (e > 12):.4f},{-np.log(1 + e):.4f}\n" for e in range(20)
+    )
+    evidence = read_history(write(tmp_path, "epoch,loss,val_loss\n" + falling), 10, 500)
+    assert not [f for f in diagnose(evidence).findings if f.level != "note"]
+    assert {"R02", "R03", "R10", "R11"}.isdisjoint({f.code for f in diagnose(evidence).findings})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "[" + "9" * 5000 + "]"])
+def test_json_that_is_too_deep_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="JSON object"):
+        read_history(write(tmp_path, text, "log.json"))
+
+
+def test_words_of_many_columns_stay_short(tmp_path: Path) -> None:
+    names = ["epoch", "loss", *(f"weight{i}" for i in range(2000))]
+    rows = [",".join(["1"] * len(names))] * 3
+    evidence = read_history(write(tmp_path, "\n".join([",".join(names), *rows])))
+    assert "and 1980 more" in evidence.source
+
+
+def test_runs_that_differ_are_not_joined() -> None:
+    with pytest.raises(UserError, match="found 3 that differ"):
+        read_history(FILES)
+    shown = read_history(FILES / "keras_tb")
+    assert shown.members == 1
+
+
+def test_runs_side_by_side_are_members(tmp_path: Path) -> None:
+    source = next((FILES / "torch_tb").iterdir())
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(source, tmp_path / name)
+    assert read_history(tmp_path).members == 2
 
 
 def events() -> bytes:

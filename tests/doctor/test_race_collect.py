@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +163,90 @@ def test_evidence_of_a_run_folder(tmp_path: Path) -> None:
     assert evidence.checks  # they were made before training and kept
     with pytest.raises(UserError, match=r"holds no finished run"):
         from_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that tests copy and damage."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    return tw.fit("wine", out=out, folds=2, seeds=1, settings={"epochs": "3"}).folder
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("doctor.json", b"{"),
+        ("doctor.json", b"{}"),
+        ("doctor.json", b"[]"),
+        ("doctor.json", b'{"checks": [1], "race": [], "reference": {}}'),
+        ("history.csv", b"abc"),
+        ("history.csv", b"\xff\xfe\x00\x01"),
+        ("history.csv", b"member,epoch\nx,y\n"),
+        ("probes.csv", b"member,epoch,layer\n0\n"),
+        ("probes.csv", b"abc\n1\n"),
+        ("oof.npz", b"garbage"),
+        ("oof.npz", b"PK\x03\x04"),
+        ("oof.npz", b""),
+        ("run.json", b"{}"),
+        ("run.json", b"[]"),
+        ("run.json", b"{"),
+        ("recipe.toml", b"\xff"),
+        ("recipe.toml", b"lr = = 1"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(
+    run_folder: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match="Train again") as caught:
+        from_run(folder)
+    assert name in str(caught.value)
+
+
+def test_a_run_without_checks_can_be_read(run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    whole = from_run(folder)
+    everything = json.loads((folder / "run.json").read_text())["data"]["counts"]
+    assert sum(whole.class_counts) < sum(everything.values())  # no rows of the test
+    (folder / "doctor.json").unlink()
+    older = from_run(folder)
+    assert not older.checks
+    assert older.class_counts == tuple(everything.values())
+
+
+def test_a_run_is_diagnosed_alone(run_folder: Path) -> None:
+    with pytest.raises(UserError, match="a run is looked at alone"):
+        tw.diagnose([run_folder, run_folder])
+    with pytest.raises(UserError, match="a run is looked at alone"):
+        tw.diagnose([run_folder / "history.csv", run_folder])
+    with pytest.raises(UserError, match="--classes: a run knows"):
+        tw.diagnose(run_folder, classes=3)
+    with pytest.raises(UserError, match="--val-rows: a run knows"):
+        tw.diagnose(run_folder, val_rows=3)
+    assert tw.diagnose([run_folder / "history.csv"] * 2).findings is not None
+
+
+@pytest.mark.parametrize(
+    ("points", "series", "problem"),
+    [
+        (np.arange(3.0), {"train_loss": np.arange(3.0)}, r"train_loss: expected shape \(M, 3\)"),
+        (np.arange(3.0), {"train_loss": np.zeros((1, 4))}, "train_loss: expected shape"),
+        (
+            np.arange(3.0),
+            {"train_loss": np.zeros((1, 3)), "val_loss": np.zeros((2, 3))},
+            "equally many members",
+        ),
+        (np.zeros((1, 3)), {}, "points: expected shape"),
+    ],
+)
+def test_evidence_of_shapes_that_do_not_fit_is_refused(
+    points: Any, series: Any, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Evidence(points, series)
 
 
 def finding(code: str, level: str, confidence: float = 0.9) -> Finding:

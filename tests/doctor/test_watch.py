@@ -298,7 +298,8 @@ def test_two_optimizers() -> None:
 
 
 def test_report_is_the_diagnosis_of_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def diagnose(evidence: Evidence, limits: Any) -> Any:
+    def diagnose(evidence: Evidence, limits: Any, ended: bool) -> Any:
+        assert ended
         return SimpleNamespace(findings=[], evidence=evidence)
 
     monkeypatch.setitem(
@@ -325,6 +326,11 @@ def test_mistakes_are_said() -> None:
     model = mlp()
     with pytest.raises(UserError, match="expected a model and an optimizer"):
         watch(adam(model), [])  # type: ignore[arg-type]
+    for wrong in (None, 2, "Adam", [None], model):
+        with pytest.raises(UserError, match="expected a model and an optimizer"):
+            watch(model, wrong, nn.CrossEntropyLoss())  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="got int and int"):
+        watch(1, 2, 3)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="expected a loss that can be called"):
         watch(model, adam(model), torch.tensor(1.0))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="at least 1"):

@@ -236,12 +236,54 @@ def test_nothing_seen_is_said() -> None:
 def test_live_diagnosis_says_new_findings_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
+    from trainwell.doctor import urgent
     from trainwell.doctor.pace import Pace
 
-    finding: Any = SimpleNamespace(level="warning", name="plateau", code="R09", words="flat")
+    finding: Any = SimpleNamespace(level="fault", name="dead", code="R06", words="silent")
     said: list[str] = []
     monkeypatch.setattr(Pace, "may_diagnose", lambda self: True)
-    monkeypatch.setattr(Watch, "report", lambda self: SimpleNamespace(findings=[finding]))
+    monkeypatch.setattr(urgent, "urgent", lambda evidence: [finding])
     model = network()
     loop(model, sgd(model), say=said.append)
-    assert said == ["watch, step 1: R09 plateau: flat"]
+    assert said == ["watch, step 1: R06 dead: silent"]
+
+
+def test_a_healthy_loop_is_not_disturbed_and_a_bad_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainwell.doctor.pace import Pace
+
+    monkeypatch.setattr(Pace, "may_diagnose", lambda self: True)
+    torch.manual_seed(0)
+    for steps in (22, 60, 300):
+        said: list[str] = []
+        model = network()
+        seen = loop(model, torch.optim.Adam(model.parameters(), 1e-3), steps, say=said.append)
+        assert said == [], steps
+        assert {"R03", "R10"}.isdisjoint({f.code for f in seen.report().findings}) or steps > 200
+    model = network()
+    loop(model, sgd(model, 1e6), 300, say=said.append)
+    assert any("R01" in line or "R02" in line for line in said)
+
+
+def test_one_epoch_is_no_slow_training() -> None:
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    loss = nn.CrossEntropyLoss()
+    with watch(model, optimizer, loss, say=None) as seen:
+        for rows in torch.arange(22 * 64).view(22, 64):
+            optimizer.zero_grad()
+            loss(model(X[rows]), Y[rows]).backward()
+            optimizer.step()
+        seen.epoch()
+    found = {f.code: f.level for f in seen.report().findings}
+    assert {"R03", "R10"}.isdisjoint(found), found
+    assert seen.evidence().setup.steps == 22
+
+
+def test_a_loss_with_a_gradient_is_noted_without_a_warning() -> None:
+    model = network()
+    with watch(model, sgd(model), say=None) as seen:
+        value = nn.functional.cross_entropy(model(X[:9]), Y[:9])
+        seen.record(value)
+        seen.validation(value)
+        seen.epoch(value, value, value, value)
+    assert value.requires_grad and seen.trouble is None

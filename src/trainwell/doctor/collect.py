@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trainwell.doctor.evidence import (
     SERIES,
@@ -32,6 +36,10 @@ from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, ResNet
 from trainwell.techniques.regularize import L2
 
 Row = Mapping[str, Any]
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RecursionError),
+    *(csv.Error, zipfile.BadZipFile, zlib.error),
+)
 CONTEXT = "doctor.json"  # in a run folder: checks, race, what simple models reach
 
 
@@ -90,50 +98,80 @@ def setup_of(recipe: Recipe, member: Member | None = None) -> Setup:
 
 
 def from_run(folder: Path) -> Evidence:
-    """Evidence from the folder of a finished run; raises UserError where it holds none."""
-    run = load_run(folder)
-    result = run.result
-    try:
+    """Evidence from the folder of a finished run; raises UserError where it holds none.
+
+    A run without checks (doctor.json) or held-out predictions gives what is there.
+    """
+    result = load_run(folder).result
+    with _whole(folder / "recipe.toml"):
         recipe = from_toml(
             (folder / "recipe.toml").read_text(encoding="utf-8"), Recipe(), "recipe.toml"
         )
-        history, probes = _rows(folder / "history.csv"), _rows(folder / "probes.csv")
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror}: {error.filename})"
-        raise UserError(str(folder), problem, "Train again.") from None
-    members = result["members"]
-    folds = result["split"]["folds"]
-    evidence = _evidence(history, probes)
-    confusion = None
+    with _whole(folder / "history.csv"):
+        history = _rows(folder / "history.csv")
+        if not history:
+            raise ValueError("no rows")
+        evidence = _evidence(history, [])
+    with _whole(folder / "probes.csv"):
+        members, epochs = evidence.members, len(evidence.points)
+        layers = _layers(_rows(folder / "probes.csv"), members, epochs)
+    with _whole(folder / "run.json"):
+        evidence = dataclasses.replace(evidence, layers=layers, **_told(result, recipe))
     if (folder / "oof.npz").is_file():
-        with np.load(folder / "oof.npz", allow_pickle=False) as kept:
-            labels, chances = kept["labels"], kept["probabilities"]
-        classes = len(result["classes"])
-        confusion = np.zeros((classes, classes), np.int64)
-        np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
+        with _whole(folder / "oof.npz"):
+            confusion = _confusion(folder / "oof.npz", len(evidence.class_names))
+            evidence = dataclasses.replace(evidence, confusion=confusion)
     if (folder / CONTEXT).is_file():
-        kept = json.loads((folder / CONTEXT).read_text(encoding="utf-8"))
-        evidence = with_context(evidence, kept)
+        with _whole(folder / CONTEXT):
+            kept = json.loads((folder / CONTEXT).read_text(encoding="utf-8"))
+            evidence = with_context(evidence, kept)
+    return dataclasses.replace(evidence, source=str(folder))
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """A file of a run that is damaged is a mistake that names it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(path), f"is damaged ({error})", "Train again.") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror or error})"
+        raise UserError(str(path), problem, "Train again.") from None
+    except _DAMAGE as error:
+        problem = f"is damaged ({type(error).__name__}: {str(error)[:80]})"
+        raise UserError(str(path), problem, "Train again.") from None
+
+
+def _told(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What run.json says, by fields of the evidence."""
+    members, folds = result["members"], result["split"]["folds"]
     train = min(f["train"] for f in folds)
-    val = min(f["validation"] for f in folds)
     batch = max(1, min(recipe.batch_size, train))
-    return dataclasses.replace(
-        evidence,
-        setup=dataclasses.replace(
+    return {
+        "setup": dataclasses.replace(
             setup_of(recipe), batch_size=batch, steps=train // batch, kind=result["kind"]
         ),
-        classes=len(result["classes"]),
-        class_names=tuple(result["classes"]),
-        class_counts=tuple(result["data"]["counts"].values()),
-        train_rows=train,
-        val_rows=val,
-        sample_rows=result["train"]["n"],
-        best=tuple(m["best_epoch"] for m in members),
-        diverged=tuple(m["diverged"] for m in members),
-        confusion=confusion,
-        ladder=result.get("ladder"),
-        source=str(folder),
-    )
+        "classes": len(result["classes"]),
+        "class_names": tuple(result["classes"]),
+        # Of all rows, those of the test too: the context knows better.
+        "class_counts": tuple(result["data"]["counts"].values()),
+        "train_rows": train,
+        "val_rows": min(f["validation"] for f in folds),
+        "sample_rows": result["train"]["n"],
+        "best": tuple(m["best_epoch"] for m in members),
+        "diverged": tuple(m["diverged"] for m in members),
+        "ladder": result.get("ladder"),
+    }
+
+
+def _confusion(path: Path, classes: int) -> npt.NDArray[np.int64]:
+    """Counts (C, C) of held-out rows."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        labels, chances = kept["labels"], kept["probabilities"]
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, chances.argmax(axis=1)), 1)
+    return confusion
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

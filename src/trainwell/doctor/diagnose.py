@@ -7,6 +7,8 @@ whole list, `EXPLAINS` says which finding makes another one a mere symptom.
 from __future__ import annotations
 
 import dataclasses
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -189,6 +191,9 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
 AT_THE_END = ("R09", "R10", "R11", "F02", "F07", "F10")
 
 
+_SHOWN_AT_ONCE = 8  # findings on one screen
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """What was found, worst first and causes before symptoms, and what could not be looked for."""
@@ -209,10 +214,15 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        """One screen: each finding with its numbers and first remedy, then what is not known."""
-        lines = []
-        for f in self.findings:
+        """One screen: the worst findings with their numbers and first remedy, then notes, a line
+        each, then what is not known."""
+        lines: list[str] = []
+        shown = worst_first(self.findings)[:_SHOWN_AT_ONCE]
+        for f in shown:
             sure = f"confidence {f.confidence:.0%}"
+            if f.level == "note":
+                lines.append(f"NOTE {f.code} {f.name}: {_first_sentence(f.words)}")
+                continue
             lines.append(f"{f.level.upper()} {f.code} {f.name} ({sure})")
             lines.append(f"  {f.words}")
             numbers = [f"{m.name} {_number(m.value)}{_bound(m.threshold)}" for m in f.evidence]
@@ -222,9 +232,13 @@ class Diagnosis:
                 lines.append(f"  first: {f.remedies[0]}")
         if not self.findings:
             lines.append("No problem found.")
+        left = len(self.findings) - len(shown)
+        if left:
+            lines.append(f"And {left} more of less weight.")
         if self.not_decidable:
-            codes = ", ".join(u.code for u in self.not_decidable)
-            lines.append(f"Not decidable from what was written down: {codes}.")
+            names = ", ".join(f"{u.code} {u.name}" for u in self.not_decidable)
+            text = f"Not decidable from what was written down: {names}."
+            lines += textwrap.wrap(text, 100, subsequent_indent="  ", break_on_hyphens=False)
         return "\n".join(lines)
 
 
@@ -383,6 +397,12 @@ def _weight(finding: Finding) -> tuple[int, float]:
 def _place(code: str) -> tuple[int, str]:
     # Initial weights and labels come before whatever a training shows.
     return (ORDER.index(code) if code in ORDER else len(ORDER), code)
+
+
+def _first_sentence(words: str) -> str:
+    """The first sentence, cut at a line's length."""
+    first = re.split(r"(?<=[.!?;])\s", words, maxsplit=1)[0].rstrip(";")
+    return first if len(first) <= 110 else first[:109].rsplit(" ", 1)[0] + " ..."
 
 
 def _number(value: float) -> str:

@@ -115,6 +115,18 @@ class Evidence:
     ladder: Mapping[str, Any] | None = None  # as run.json holds it
     source: str = ""  # what it was read from, in words
 
+    def __post_init__(self) -> None:
+        """Refuse shapes that do not fit together."""
+        points = np.asarray(self.points)
+        if points.ndim != 1:
+            raise ValueError(f"points: expected shape (E,), got {points.shape}")
+        shapes = {name: np.shape(values) for name, values in self.series.items()}
+        for name, shape in shapes.items():
+            if len(shape) != 2 or shape[1] != len(points):
+                raise ValueError(f"{name}: expected shape (M, {len(points)}), got {shape}")
+        if len({shape[0] for shape in shapes.values()}) > 1:
+            raise ValueError(f"series: expected equally many members in each, got {shapes}")
+
     @property
     def members(self) -> int:
         """How many trainings."""
@@ -177,15 +189,21 @@ def load_evidence(path: Path) -> Evidence:
 
 
 def context(evidence: Evidence) -> dict[str, Any]:
-    """What was found around the training, as plain data: checks, race, simple models' scores."""
+    """What was found around the training, as plain data: checks, race, simple models' scores, and
+    the rows of each class that were there to train on."""
     kept: dict[str, Any] = _plain(
-        {"checks": evidence.checks, "race": evidence.race, "reference": evidence.reference}
+        {
+            "checks": evidence.checks,
+            "race": evidence.race,
+            "reference": evidence.reference,
+            "class_counts": evidence.class_counts,
+        }
     )
     return kept
 
 
 def with_context(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
-    """The evidence with what `context` gave."""
+    """The evidence with what `context` gave. Raises KeyError, TypeError or ValueError."""
     race = tuple(
         Arm(
             arm["name"],
@@ -208,8 +226,13 @@ def with_context(evidence: Evidence, kept: Mapping[str, Any]) -> Evidence:
         )
         for check in kept["checks"]
     )
+    counts = tuple(int(n) for n in kept.get("class_counts", ()))
     return dataclasses.replace(
-        evidence, race=race, checks=checks, reference=dict(kept["reference"])
+        evidence,
+        race=race,
+        checks=checks,
+        reference=dict(kept["reference"]),
+        class_counts=counts or evidence.class_counts,
     )
 
 

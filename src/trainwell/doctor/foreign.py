@@ -128,7 +128,20 @@ def _folder(path: Path) -> list[_Log]:
         if part:  # train and validation folders hold the same tags
             found = [Scalar(f"{part}/{s.tag}", s.step, s.value) for s in found]
         runs.setdefault(run, []).extend(found)
-    return _from_tables([(str(run), from_scalars(found)) for run, found in runs.items()])
+    return _from_tables([(str(run), from_scalars(found)) for run, found in _related(path, runs)])
+
+
+def _related(path: Path, runs: Mapping[Path, list[Scalar]]) -> list[tuple[Path, list[Scalar]]]:
+    """The runs of a folder, if they are repetitions: side by side, with the same tags."""
+    places = {run.parent for run in runs}
+    tags = {frozenset(s.tag for s in found) for found in runs.values()}
+    if len(runs) > 1 and (len(places) > 1 or len(tags) > 1):
+        names = [str(run.relative_to(path)) for run in runs]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        problem = f"expected one training or repetitions of it, found {len(names)} that differ: "
+        problem += ", ".join(names[:6]) + more
+        raise UserError(str(path), problem, "Name one of them, or those that belong together.")
+    return list(runs.items())
 
 
 def _part(folder: str) -> str:
@@ -142,7 +155,7 @@ def _part(folder: str) -> str:
 def _from_tables(tables: Iterable[tuple[str, Table]]) -> list[_Log]:
     logs: list[_Log] = []
     for where, table in tables:
-        names = [n for n in table.values if _same_clock(n, table)]
+        names = _of_one_clock(table)
         texts = [n for n in table.texts if words_of(n)]
         columns = understand([*names, *texts])
         member = columns.keys.get("member")
@@ -161,13 +174,15 @@ def _from_tables(tables: Iterable[tuple[str, Table]]) -> list[_Log]:
     return logs
 
 
-def _same_clock(name: str, table: Table) -> bool:
-    """Whether a tag counts as the others do: Keras logs some by epochs and others by steps."""
-    by_epoch = any({"epoch", "loss"} <= set(words_of(n)) for n in table.values)
-    if table.form != "TensorBoard" or not by_epoch or "epoch" in table.values:
-        return True
-    words = set(words_of(name))
-    return not words & {"batch", "iterations"}
+def _of_one_clock(table: Table) -> list[str]:
+    """Tags that count as the others do: Keras logs some by epochs and others by steps."""
+    every = list(table.values)
+    if table.form != "TensorBoard" or "epoch" in table.values:
+        return every
+    words = {n: set(words_of(n)) for n in every}
+    if not any({"epoch", "loss"} <= said for said in words.values()):
+        return every
+    return [n for n in every if not words[n] & {"batch", "iterations"}]
 
 
 def _log(where: str, table: Table, columns: Columns) -> _Log:
@@ -193,7 +208,9 @@ def _log(where: str, table: Table, columns: Columns) -> _Log:
             continue
         there = told[name][keep]
         if "loss" in name:
-            diverged = diverged or bool((there & ~np.isfinite(shares)).any())
+            written = shares[there]
+            never = name == "val_loss" and not np.isfinite(written).any() and "train_loss" in used
+            diverged = diverged or (not never and _ends_broken(written))
         series[name] = _by_group(shares, there, place, len(groups), name in _MEANT)
     filled = np.zeros(len(groups), bool)
     for values in series.values():
@@ -208,6 +225,21 @@ def _log(where: str, table: Table, columns: Columns) -> _Log:
     text = f"{where} ({table.form}): {columns.in_words()}; {keyword}"
     own = set(table.values) >= OUR_HISTORY
     return _Log(points, series, unit, diverged, own, "; ".join([text, *notes]))
+
+
+def _ends_broken(told: Floats) -> bool:
+    """Whether a loss (n,), of what was written, is infinite or ends with "nan".
+
+    "nan" between numbers means that nothing was measured there, and so does it at the end where
+    gaps as long came before; a validation that never gave a number was none.
+    """
+    if np.isinf(told).any():
+        return True
+    good = np.flatnonzero(np.isfinite(told))
+    if not len(good):
+        return bool(len(told))
+    gaps = np.diff(good) - 1
+    return bool(len(told) - 1 - good[-1] > gaps.max(initial=0))
 
 
 def _key(table: Table, columns: Columns) -> tuple[Literal["epoch", "step"], Floats, str]:

@@ -29,6 +29,7 @@ _FILLING = {
     *("total", "running", "rate", "percent", "pct", "multiclass", "metrics", "metric", "score"),
     *("log", "logs", "global", "top", "1", "top1", "losses", "set", "data", "in", "of", "the"),
 }
+_NAMED = 20  # columns that are not used, by name
 OUR_HISTORY = frozenset({"member", "epoch", "train_loss", "val_loss", "val_error"})
 
 
@@ -117,7 +118,11 @@ class Columns:
             for name, column in self.series.items()
         ]
         text = ", ".join(used) or "no column"
-        return f"{text}; ignored: {', '.join(self.ignored)}" if self.ignored else text
+        if not self.ignored:
+            return text
+        left = len(self.ignored) - _NAMED
+        more = f" and {left} more" if left > 0 else ""
+        return f"{text}; ignored: {', '.join(self.ignored[:_NAMED])}{more}"
 
 
 def understand(names: Iterable[str]) -> Columns:

@@ -16,8 +16,8 @@ from trainwell.doctor.sampling import (
     Forward,
     Hooks,
     Units,
-    activations,
     entries,
+    hooked,
     numbers,
     sizes,
     slots_of,
@@ -43,30 +43,28 @@ class Live:
     ) -> None:
         self._model, self._optimizers = model, optimizers
         self._before_step, self._told = before_step, backward
-        self._slots, self._activations = slots_of(model), activations(model)
+        self._slots, self._layers = slots_of(model), hooked(model)
+        self.armed = False  # whether the step that comes, or runs, is sampled
         self._hooks = Hooks()
         self._forward: Forward | None = None
         self._kept: dict[str, Tensor] = {}  # weights before the step
         self._found: dict[str, list[Tensor]] = {}
         self._windows: dict[str, deque[tuple[Tensor, int]]] = {}
 
-    @property
-    def armed(self) -> bool:
-        """Whether the step that comes, or runs, is sampled."""
-        return self._forward is not None
-
     def arm(self) -> None:
         """Put hooks in place for the next step."""
         held = {id(p) for o in self._optimizers for g in o.param_groups for p in g["params"]}
         good = [s.parameter for s in self._slots if s.parameter.requires_grad]
         last = next((p for p in good[::-1] if id(p) in held), None)  # first in the way back
-        self._forward = Forward(self._model, self._activations, last, self._told)
+        self._forward = Forward(self._model, self._layers, last, self._told)
+        self.armed = True
         for optimizer in self._optimizers:
             self._hooks.add(optimizer.register_step_pre_hook(self._before_step))
 
     def disarm(self) -> None:
         """Take all hooks away again, and let what they kept go."""
         self._hooks.remove()
+        self.armed = False
         if self._forward is not None:
             self._forward.remove()
             self._forward = None
@@ -108,15 +106,22 @@ class Live:
     def after(self, optimizer: Optimizer, closure: bool) -> None:
         """Measure how far the step moved the weights."""
         mine = {id(p) for g in optimizer.param_groups for p in g["params"]}
-        norm = torch.linalg.vector_norm
+        names, before, now = [], [], []
         for slot in self._slots:
             if id(slot.parameter) not in mine or slot.name not in self._kept:
                 continue
             if closure:
                 self._measure(slot.name, slot.parameter, optimizer)
             if slot.name in self._found:
-                now, before = entries(slot.parameter.detach()), self._kept[slot.name]
-                self._found[slot.name] += [norm(before), norm(now), norm(now - before)]
+                names.append(slot.name)
+                before.append(self._kept[slot.name])
+                now.append(entries(slot.parameter.detach()))
+        if not names:
+            return
+        norms = torch._foreach_norm
+        moved = torch._foreach_sub(now, before)
+        for name, *three in zip(names, norms(before), norms(now), norms(moved), strict=True):
+            self._found[name] += three
 
     def weights(self) -> dict[str, Weight]:
         """Weight layers by name."""
@@ -161,7 +166,4 @@ class Live:
 
 
 def _either(several: Sequence[Tensor]) -> Tensor:
-    found = several[0]
-    for other in several[1:]:
-        found = found | other
-    return found
+    return several[0] if len(several) == 1 else torch.stack(list(several)).any(dim=0)

@@ -86,13 +86,13 @@ def _records(text: str, path: Path) -> list[dict[str, Any]]:
     """A list of objects, one in a file of its own, or one a line; the last line may be cut off."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also numbers of thousands of digits, and deep brackets
         lines = [line for line in text.splitlines() if line.strip()]
         found: list[Any] = []
         for number, line in enumerate(lines, 1):
             try:
                 found.append(json.loads(line))
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 if number == len(lines) and found:
                     break
                 problem = "expected one JSON object a line"

@@ -21,7 +21,10 @@ class Losses:
     """
 
     def __init__(self, model: nn.Module) -> None:
+        import torch
+
         self._model = model
+        self._kind, self._records = torch.Tensor, torch.is_grad_enabled
         self._sum, self._good = 0.0, 0
         self._waiting: list[Tensor] = []
         self._batch: list[tuple[Tensor, Tensor]] = []
@@ -40,12 +43,10 @@ class Losses:
 
     def note(self, args: Any, value: Any, sampled: bool, step: int) -> bool:
         """A loss was computed; returns whether it was one of training."""
-        import torch
-
-        if not isinstance(value, torch.Tensor):
+        if not isinstance(value, self._kind):
             return False
         training = self._model.training
-        if not torch.is_grad_enabled():
+        if not self._records():
             self._validated(args, value, training)
             return False
         if not (training or self.eval_trains or not self.trained_in_train):

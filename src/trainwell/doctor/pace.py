@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-SHARE = 0.008  # of the loop's time, for sampled steps; hooks that stay cost as much again
+SHARE = 0.005  # of the loop's time, for sampled steps; hooks that stay cost as much again
+_UNSEEN = 1.8  # what a sampled step costs, over the time of own code: hooks slow layers down too
 CREDIT = 0.004  # seconds that may be spent before that share is kept: short loops are seen too
 _DIAGNOSES = 0.003  # of the loop's time, for diagnoses while it runs
 _FIRST = 5.0  # seconds before the first of them
@@ -40,7 +41,7 @@ class Pace:
 
     def spent_seconds(self, seconds: float) -> None:
         """Own work took so long."""
-        self._spent += seconds
+        self._spent += _UNSEEN * seconds
 
     def arrived(self) -> None:
         """The next step is sampled: none is planned beyond it until it is done."""

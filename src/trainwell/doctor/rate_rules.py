@@ -162,6 +162,8 @@ def _very_high(evidence: Evidence, limits: Thresholds) -> tuple[str, Mask, Measu
         measure = Measure("silent_units_gained", 1.0, threshold=limits.dead_rise)
         words = "The first epochs silenced the units of a layer and the loss stayed high"
         return words, killed, measure, "fault"
+    if reading.is_score(evidence):
+        return None
     base = reading.chance(evidence)
     if base is None:
         base = float(np.nanmax(loss[:, 0])) if np.isfinite(loss[:, :1]).any() else math.inf
@@ -212,6 +214,8 @@ def learning_rate_too_low(evidence: Evidence, limits: Thresholds) -> Finding | N
     Slide: "Learning rate".
     """
     if _very_high(evidence, limits) is not None:
+        return None
+    if reading.is_brief(evidence, limits) and not _unmoved(evidence, limits).all():
         return None
     mask = slow(evidence, limits)
     levels = reading.level(evidence, limits)
@@ -270,6 +274,15 @@ def slow(evidence: Evidence, limits: Thresholds) -> Mask:
             moved = moved[np.isfinite(moved)]
             found[k] |= bool(len(moved) and moved.max() < limits.update_low)
     return found
+
+
+def _unmoved(evidence: Evidence, limits: Thresholds) -> Mask:
+    """Members (M,) in which no layer's weights ever move; none, where that was not measured."""
+    updates = reading.measured(reading.weight_layers(evidence), "update")
+    if not updates.size or updates.shape[2] < 2:
+        return np.zeros(evidence.members, np.bool_)
+    known = np.where(np.isfinite(updates[:, :, 1:]), updates[:, :, 1:], -np.inf).max(axis=(0, 2))
+    return np.asarray((known >= 0) & (known < limits.update_low))
 
 
 def still_useful(evidence: Evidence, limits: Thresholds) -> Mask:

@@ -18,6 +18,7 @@ from trainwell.doctor.thresholds import Thresholds
 from trainwell.stats import Interval, wilson
 
 Mask = npt.NDArray[np.bool_]
+_ROUNDING = 1e-3  # a log loss can come out as much below zero in half precision
 RATE = re.compile(r"lr (x|/)([0-9.e+-]+)")
 
 
@@ -30,17 +31,26 @@ def classes(evidence: Evidence) -> int | None:
 
 
 def chance(evidence: Evidence) -> float | None:
-    """Log loss of a guess from the class frequencies, nats: their entropy, or ln C.
+    """Log loss of a guess from the class frequencies, nats: their entropy, or ln C; None where the
+    loss is no log loss, since it is negative somewhere.
 
     >>> round(chance(Evidence(np.zeros(0), {}, classes=10)), 3)
     2.303
     """
+    if is_score(evidence):
+        return None
     counts = np.array([n for n in evidence.class_counts if n > 0], dtype=np.float64)
     if len(counts) > 1:
         shares = counts / counts.sum()
         return float(-(shares * np.log(shares)).sum())
     number = classes(evidence)
     return math.log(number) if number and number > 1 else None
+
+
+def is_score(evidence: Evidence) -> bool:
+    """Whether a loss falls below zero: then it is a score, of which no ratio means anything."""
+    losses = [evidence.series[n] for n in ("train_loss", "val_loss") if n in evidence.series]
+    return any(bool((v[np.isfinite(v)] < -_ROUNDING).any()) for v in losses)
 
 
 def majority(evidence: Evidence) -> float | None:
@@ -93,6 +103,14 @@ def broken(evidence: Evidence) -> Mask:
             done = np.maximum(last - 1, 0)
             found |= holes[np.arange(len(loss)), done] if loss.shape[1] else False
     return found
+
+
+def is_brief(evidence: Evidence, limits: Thresholds) -> bool:
+    """Whether points are steps, and too few of them to say anything about rate and length."""
+    if evidence.unit != "step":
+        return False
+    steps = float(evidence.points[-1]) if len(evidence.points) else 0.0
+    return steps < max(limits.few_steps, limits.few_epochs * (evidence.setup.steps or 0))
 
 
 def trend(evidence: Evidence, name: str) -> Floats:
@@ -330,6 +348,15 @@ def percent(share: float) -> str:
         return "an unknown share"
     value = 100 * share
     return f"{value:.0f} %" if abs(value) >= 9.95 else f"{value:.1f} %"
+
+
+def growth(share: float) -> str:
+    """How much something rose, in words: from 200 % on, to how many times.
+
+    >>> growth(0.4), growth(9.0)
+    ('by 40 %', 'to 10 times')
+    """
+    return f"to {1 + share:.3g} times" if share > 2 else f"by {percent(share)}"
 
 
 def points(difference: float) -> str:

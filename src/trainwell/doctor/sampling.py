@@ -94,6 +94,25 @@ def activations(model: nn.Module) -> list[tuple[str, nn.Module]]:
     ]
 
 
+@dataclass(frozen=True)
+class Hooked:
+    """A layer that is looked at in a sampled step: one that bends (activation) or has weights."""
+
+    name: str
+    module: nn.Module
+    bends: bool
+
+
+def hooked(model: nn.Module) -> tuple[Hooked, ...]:
+    """The layers of a network that are looked at, in its order."""
+    chosen = {module: name for name, module in activations(model)}
+    return tuple(
+        Hooked(chosen.get(module, name), module, module in chosen)
+        for name, module in model.named_modules()
+        if module in chosen or next(module.parameters(recurse=False), None) is not None
+    )
+
+
 @torch.no_grad()
 def units(name: str, module: nn.Module, output: Tensor, channels_first: bool) -> Units:
     """Mean, spread, active and saturated units of an output (N, F), (N, C, H, W) or (N, T, F).
@@ -143,7 +162,7 @@ class Forward:
     def __init__(
         self,
         model: nn.Module,
-        watched: Sequence[tuple[str, nn.Module]],
+        layers: Sequence[Hooked],
         last: nn.Parameter | None,
         told: Callable[[bool], None],
     ) -> None:
@@ -155,12 +174,9 @@ class Forward:
         self._convolution = False
         self._hooks = Hooks()
         self._hooks.add(model.register_forward_pre_hook(self._begin))
-        chosen = {module: name for name, module in watched}
-        for name, module in model.named_modules():
-            if module in chosen:
-                self._hooks.add(module.register_forward_hook(self._bent(chosen[module])))
-            elif next(module.parameters(recurse=False), None) is not None:
-                self._hooks.add(module.register_forward_hook(self._weighted(name)))
+        for layer in layers:
+            hook = self._bent(layer.name) if layer.bends else self._weighted(layer)
+            self._hooks.add(layer.module.register_forward_hook(hook))
 
     def _begin(self, module: nn.Module, args: object) -> None:
         self._calls.clear()
@@ -179,16 +195,18 @@ class Forward:
 
         return hook
 
-    def _weighted(self, name: str) -> Callable[[nn.Module, object, object], None]:
+    def _weighted(self, layer: Hooked) -> Callable[[nn.Module, object, object], None]:
+        own = [*layer.module.parameters(recurse=False)]
+        mixes, is_last = any(p.ndim >= 2 for p in own), any(p is self._last for p in own)
+
         def hook(module: nn.Module, args: object, output: object) -> None:
             if torch.is_grad_enabled():
-                if any(p.ndim >= 2 for p in module.parameters(recurse=False)):
+                if mixes:
                     self._convolution = isinstance(module, _CONVOLUTIONS)
                 first = output[0] if isinstance(output, tuple) else output
                 if isinstance(first, Tensor):
-                    self.outputs.append((name, first.detach()))
-                    own = module.parameters(recurse=False)
-                    if first.requires_grad and any(p is self._last for p in own):
+                    self.outputs.append((layer.name, first.detach()))
+                    if is_last and first.requires_grad:
                         # On an output, which is gone after the step: one on the parameter would
                         # leave a slower way back for good.
                         first.register_hook(self._way_back)  # type: ignore[no-untyped-call]

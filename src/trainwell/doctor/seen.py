@@ -112,9 +112,9 @@ def evidence_of(
             series[name] = np.where(np.isnan(told), series[name], told)
     series = {n: v for n, v in series.items() if not np.isnan(v).all() or n == "train_loss"}
     rows = [sum(s.rows for s in g) for g in groups]
-    if epochs:
-        steps = np.diff([0, *ends])
-        setup = dataclasses.replace(setup, steps=int(np.median(steps)))
+    said = [m.step for m in marks if m.epoch]
+    if said:
+        setup = dataclasses.replace(setup, steps=int(np.median(np.diff([0, *said]))))
     return Evidence(
         points=points,
         series=series,

@@ -167,6 +167,8 @@ def stopped_too_early(evidence: Evidence, limits: Thresholds) -> Finding | None:
             Where("loss"),
             SLIDE,
         )
+    if reading.is_brief(evidence, limits) or reading.is_score(evidence):
+        return None
     name = "val_loss" if evidence.has("val_loss") else "train_loss"
     loss = reading.curves(evidence, name)
     if loss.shape[1] == 1 and evidence.unit == "epoch":
@@ -263,7 +265,7 @@ def trained_too_long(evidence: Evidence, limits: Thresholds) -> Finding | None:
     Slide: "Performance plot".
     """
     loss, error = reading.curves(evidence, "val_loss"), reading.curves(evidence, "val_error")
-    if loss.shape[1] < 5 or not evidence.has("val_loss"):
+    if loss.shape[1] < 5 or not evidence.has("val_loss") or reading.is_score(evidence):
         return None
     found = [rise_since_best(c, e) for c, e in zip(loss, error, strict=True)]
     place, rise, errors = (np.array(column) for column in zip(*found, strict=True))
@@ -282,7 +284,7 @@ def trained_too_long(evidence: Evidence, limits: Thresholds) -> Finding | None:
         "note",
         0.7,
         f"Validation loss was lowest at {evidence.unit} {best:g} of {evidence.points[-1]:g} and "
-        f"rose by {reading.percent(series.average(rise[mask]))} since{reading.of_members(mask)}. "
+        f"rose {reading.growth(series.average(rise[mask]))} since{reading.of_members(mask)}. "
         "Where the best weights are kept, only time was lost.",
         (
             Measure("best_point", best),

@@ -53,6 +53,9 @@ class Thresholds:
     race_runs: int = 3  # paired runs at least
     race_share: float = 0.6  # of the largest gain of an arm; who gained less saw a symptom of it
 
+    few_steps: int = 200  # of a training whose points are steps; fewer are only its beginning
+    few_epochs: int = 3  # ... or fewer epochs than this, where their length is known
+
     # R04, R05, R06, R07, R13 and initial weights: signals between layers.
     vanished: float = 1e-3  # gradient of the first over that of the last layer
     spike: float = 20.0  # gradient norm over its running median

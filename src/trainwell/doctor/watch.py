@@ -78,9 +78,12 @@ class Watch:
         from trainwell.doctor.live import Live
         from trainwell.doctor.sampling import Hooks
 
-        self._optimizers = [optimizer] if isinstance(optimizer, optim.Optimizer) else [*optimizer]
-        if not isinstance(model, nn.Module) or not self._optimizers:
-            problem = f"expected a model and an optimizer of PyTorch, got {type(model).__name__}"
+        given: list[Any] = [*optimizer] if isinstance(optimizer, Sequence) else [optimizer]
+        self._optimizers: list[Optimizer] = given
+        fine = given and all(isinstance(o, optim.Optimizer) for o in given)
+        if not isinstance(model, nn.Module) or not fine:
+            problem = "expected a model and an optimizer of PyTorch, got "
+            problem += f"{type(model).__name__} and {type(optimizer).__name__}"
             raise UserError("watch", problem, "Call it as watch(model, optimizer, loss).")
         if loss is not None and not callable(loss):
             problem = f"expected a loss that can be called, got {type(loss).__name__}"
@@ -192,13 +195,13 @@ class Watch:
 
     def record(self, value: Tensor | float) -> None:
         """Note the training loss of a step, where no criterion is watched."""
-        self._losses.train(float(value))
+        self._losses.train(_as_number(value))
         if not math.isfinite(self._losses.last):
             self._guarded(self._not_finite)
 
     def validation(self, loss: float = math.nan, accuracy: float = math.nan) -> None:
         """Note scores on held-out rows, after any number of steps."""
-        self._mark(Mark(self._steps, val_loss=float(loss), val_accuracy=float(accuracy)))
+        self._mark(Mark(self._steps, val_loss=_as_number(loss), val_accuracy=_as_number(accuracy)))
 
     def epoch(
         self,
@@ -210,10 +213,10 @@ class Watch:
         """Note the end of an epoch, with what was scored in it."""
         mark = Mark(
             self._steps,
-            float(train_loss),
-            float(train_accuracy),
-            float(val_loss),
-            float(val_accuracy),
+            _as_number(train_loss),
+            _as_number(train_accuracy),
+            _as_number(val_loss),
+            _as_number(val_accuracy),
             epoch=True,
         )
         self._mark(mark)
@@ -233,11 +236,11 @@ class Watch:
         )
 
     def report(self) -> Diagnosis:
-        """The diagnosis of what was seen so far."""
+        """The diagnosis of what was seen so far; while it is open, of a training that goes on."""
         from trainwell.doctor.diagnose import diagnose
         from trainwell.doctor.thresholds import THRESHOLDS
 
-        return diagnose(self.evidence(), THRESHOLDS)
+        return diagnose(self.evidence(), THRESHOLDS, ended=self._closed)
 
     # Losses
 
@@ -341,12 +344,13 @@ class Watch:
         if len(self._samples) in _CHECKED:
             self._tell(self._checks())
         if self._pace.may_diagnose():
+            from trainwell.doctor.urgent import urgent
+
             start = time.perf_counter()
-            findings = self.report().findings
+            found = urgent(self.evidence())
             self._pace.diagnosed(start)
-            for finding in findings:
-                if finding.level in ("fault", "warning"):
-                    self._line(finding.name, f"{finding.code} {finding.name}: {finding.words}")
+            for finding in found:
+                self._line(finding.name, f"{finding.code} {finding.name}: {finding.words}")
 
     def _tell(self, checks: Sequence[Check]) -> None:
         for check in checks:
@@ -357,6 +361,12 @@ class Watch:
         if self._say is not None and name not in self._said and len(self._said) < _LINES:
             self._said.add(name)
             self._say(f"watch, step {self._steps}: {text}")
+
+
+def _as_number(value: Tensor | float) -> float:
+    """A score as a number; one that has a gradient is let go of it."""
+    detach = getattr(value, "detach", None)
+    return float(detach() if detach is not None else value)
 
 
 def _has_closure(args: Sequence[Any], settings: dict[str, Any]) -> bool:
