@@ -91,7 +91,7 @@ def check_folder(out: str | Path | None) -> None:
         with tempfile.TemporaryDirectory(prefix=".trainwell-", dir=folder):
             pass
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise _unwritable(Path(out or folder), error) from None
 
 
 def _check_empty(folder: Path) -> None:
