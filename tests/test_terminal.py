@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from functools import partial
 
+import numpy as np
 import pytest
 
-from trainwell.doctor.evidence import Setup
-from trainwell.doctor.finding import Finding, Remedy
+from trainwell.doctor.diagnose import diagnose
+from trainwell.doctor.evidence import Evidence, Setup
+from trainwell.doctor.finding import Check, Finding, Remedy
 from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
 from trainwell.recipe import Linear, Mlp, Recipe, edit, fields_as_text, would_change
 from trainwell.techniques.models import Cnn, ResNet
@@ -49,6 +52,16 @@ def test_units_that_do_not_saturate_are_a_setting():
     name, _, value = words[-1].partition("=")
     assert edit(Recipe(), {name: value}, "x").model == Mlp(hidden=(16,) * 8, norm="none")
     assert edit(Recipe(), dict(batch_norm(setup(DEEP)).settings), "x").model.norm == "batch"
+
+
+def test_a_check_of_the_network_gets_the_setting_of_its_recipe():
+    check = Check("N06", "unsuited-activation", "note", 8, 3, "", (Remedy("use ReLU"),))
+    evidence = Evidence(np.arange(1.0), {}, setup=setup(DEEP), checks=(check,))
+    (mended,) = diagnose(evidence).findings
+    (remedy,) = mended.remedies
+    assert (remedy.says, remedy.settings) == ("use ReLU", relu(setup(DEEP)).settings)
+    unknown = dataclasses.replace(evidence, setup=Setup())
+    assert diagnose(unknown).findings[0].remedies == check.remedies
 
 
 @pytest.mark.parametrize("model", [Linear(), ResNet(), None])

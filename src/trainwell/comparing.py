@@ -163,10 +163,7 @@ def compare(
             progress.say(f"warning: {note}")
         arms = _in_looks(arena, [first[0], second[0]], looks, metric, progress, ends[1])
         if arena.late or arena.stopped:
-            notes = (
-                *notes,
-                "the time ended before all trainings did: they count as far as they came",
-            )
+            notes = (*notes, "the comparison ended early; with more time it may say more")
         names = (_name(a, 0), _name(b, 1))
         found = compared(arena, (arms[0], arms[1]), metric, names, time.monotonic() - began)
         return dataclasses.replace(found, ladders=ladders, notes=notes)

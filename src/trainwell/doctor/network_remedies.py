@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trainwell.doctor.evidence import Setup
-from trainwell.doctor.finding import Remedy
+from trainwell.doctor.finding import Finding, Remedy
 
 
 def relu(setup: Setup) -> Remedy:
@@ -29,6 +29,15 @@ def batch_norm(setup: Setup) -> Remedy:
     """Signals of the same size in every layer."""
     settings = _changed(setup, "norm", "batch") if setup.normalised is False else ()
     return Remedy("batch norm before the non-linearity", settings)
+
+
+def with_settings(finding: Finding, setup: Setup) -> Finding:
+    """A finding of a check, which saw a network and no recipe, with the setting that mends it."""
+    if finding.code != "N06" or any(r.settings for r in finding.remedies):
+        return finding
+    first, *others = finding.remedies
+    mended = dataclasses.replace(first, settings=relu(setup).settings)
+    return dataclasses.replace(finding, remedies=(mended, *others))
 
 
 def _changed(setup: Setup, option: str, value: str) -> tuple[tuple[str, str], ...]:
