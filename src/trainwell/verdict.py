@@ -85,7 +85,7 @@ def verdict(
     >>> a, b = [0.96, 0.97, 0.95, 0.96, 0.98, 0.97], [0.95, 0.95, 0.94, 0.94, 0.96, 0.96]
     >>> found = paired_difference(a, b, [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], 1 / 3, rows=900)
     >>> print(verdict(found).words)
-    better by 1.5 points (95 % interval 1.1 to 1.9, sign-flip p = 0.031; 3 folds × 2 seeds)
+    better by 1.5 points (95 % interval 0.7 to 2.3, sign-flip p = 0.031; 3 folds × 2 seeds)
     """
     region = unit.region if region is None else region
     p = found.p if adjusted_p is None else adjusted_p
