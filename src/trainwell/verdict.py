@@ -117,8 +117,9 @@ def _words(
     found: PairedDifference, difference: Interval, word: Word, p: float, region: float, unit: Unit
 ) -> str:
     """The verdict with its numbers."""
-    value, low, high = (unit.scale * v for v in vars(difference).values())
     digits = unit.digits
+    # + 0.0, since a rounded -0.0 would be told with its sign
+    value, low, high = (round(unit.scale * v, digits) + 0.0 for v in vars(difference).values())
     ends = f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) else "unknown"
     cells = f"{_count(found.folds, 'fold')} × {_count(found.seeds, 'seed')}"
     level = f"{100 * found.confidence:g}"
