@@ -355,3 +355,9 @@ def test_a_model_says_nothing_of_its_rows(iris: Any) -> None:
     pickle.dump(found, stream)
     smaller = len(pickle.dumps(tw.Classifier(**QUICK).fit(iris[0][::3], iris[1][::3])))
     assert stream.tell() < 1.5 * smaller
+
+
+def test_mistakes_in_settings_name_the_parameter():
+    x, y = np.zeros((20, 2)) + np.arange(20)[:, None], np.arange(20) % 2
+    with pytest.raises(ValueError, match=r"^settings: .*\n.*epoch"):
+        tw.Classifier(settings={"epoch": "3"}).fit(x, y)

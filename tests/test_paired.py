@@ -118,6 +118,28 @@ def test_ties_leave_open_what_so_few_rows_leave_open():
     assert verdict(found).verdict == "no difference that matters"
 
 
+def test_equal_differences_leave_open_what_the_rows_that_changed_leave_open():
+    """Two folds of 60 rows, both 63 points worse: the rows alone leave ± 9 points open."""
+    found = paired_difference([0.36, 0.34], [0.98, 0.98], *cells(2, 1), test_share=1 / 2, rows=120)
+    d = 0.63
+    half = found.interval.high - found.interval.value
+    assert half >= 1.96 * math.sqrt(d * (1 - d) / 120) > 0.08
+    tied = paired_difference([0.4, 0.4], [0.9, 0.9], *cells(2, 1), test_share=1 / 2, rows=120)
+    assert tied.interval.high - tied.interval.value == pytest.approx(0.0895, abs=1e-3)
+
+
+@pytest.mark.parametrize("lost", [0.05, 0.3, 0.6])
+def test_rows_that_change_sides_are_covered_by_single_folds_that_tie(lost):
+    """Each of 120 rows is lost with some chance, none is won: seeds and folds hide how many."""
+    held = 0.0
+    for k in range(121):
+        tied = [1 - k / 120] * 2
+        found = paired_difference(tied, [1.0] * 2, *cells(2, 1), 1 / 2, rows=120)
+        inside = found.interval.low <= -lost <= found.interval.high
+        held += inside * reference.binom.pmf(k, 120, lost)
+    assert held >= 0.93
+
+
 def test_equal_differences_of_unknown_rows_say_nothing():
     found = paired_difference([0.9] * 5, [0.8] * 5, *cells(5, 1), test_share=0.2)
     assert found.interval.to_json() == {"value": pytest.approx(0.1), "low": None, "high": None}

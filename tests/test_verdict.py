@@ -13,7 +13,7 @@ from helpers import comparing
 from helpers.comparing import judged
 from trainwell.paired import paired_difference
 from trainwell.stats import Interval
-from trainwell.verdict import verdict
+from trainwell.verdict import NATS, verdict
 
 FOUND = paired_difference(
     [0.9] * 12, np.linspace(0.7, 0.8, 12), np.arange(12) // 3, np.arange(12) % 3, 0.25
@@ -126,3 +126,36 @@ def test_arms_that_are_alike_enough_are_called_so():
     a, b = comparing.normal(np.random.default_rng(9), 100, 10, 3, fold=0, seed=0.004)
     verdicts = [verdict(found).verdict for found in judged(a, b)]
     assert np.mean([v == "no difference that matters" for v in verdicts]) > 0.9
+
+
+# ---- words ----------------------------------------------------------------------------------
+
+
+def test_losses_turn_the_sign_and_keep_the_verdict():
+    """`found` is of negated losses: more is better. What is told is the loss itself."""
+    lower = dataclasses.replace(FOUND, interval=Interval(0.06, 0.02, 0.1), p=0.01)
+    said = verdict(lower, unit=NATS)
+    assert (said.verdict, said.lower_is_better) == ("better", True)
+    assert said.difference == Interval(-0.06, -0.1, -0.02)
+    assert said.words.startswith("better: its log loss is lower by 0.060 nats (95 % interval -0.1")
+    higher = verdict(dataclasses.replace(lower, interval=Interval(-0.06, -0.1, -0.02)), unit=NATS)
+    assert higher.words.startswith("worse: its log loss is higher by 0.060 nats")
+    assert higher.to_json()["lower_is_better"] is True
+
+
+def test_the_region_of_a_loss_is_a_hundredth_of_a_nat():
+    inside = dataclasses.replace(FOUND, interval=Interval(0.0, -0.009, 0.009), p=0.9)
+    assert verdict(inside, unit=NATS).verdict == "no difference that matters"
+    assert "+0.000 nats of log loss, within ±0.01" in verdict(inside, unit=NATS).words
+    assert verdict(inside).verdict == "not shown"  # of shares: 0.9 points
+
+
+def test_one_recipe_twice_needs_no_more_seeds():
+    undecided = dataclasses.replace(FOUND, interval=Interval(0.0, -0.02, 0.02), p=0.9)
+    assert (
+        "would settle it" in verdict(undecided).words or verdict(undecided).seeds_to_settle is None
+    )
+    said = verdict(undecided, same=True)
+    assert said.seeds_to_settle is None
+    assert "settle" not in said.words
+    assert said.words.endswith("both recipes are the same: what is measured is chance")

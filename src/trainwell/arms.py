@@ -8,6 +8,8 @@ rate with as many trials as the others.
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,12 +20,12 @@ import torch
 from trainwell import metrics
 from trainwell import model as models
 from trainwell.data.dataset import AudioSchema, Dataset
-from trainwell.data.split import Split, sample_rows
+from trainwell.data.split import Split
 from trainwell.doctor.collect import collect
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.ladder import Ladder, Rung, choose, rates, try_rates
-from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.ladder import Ladder, Rung, choose, rates, trials_of, try_rates
+from trainwell.engine.members import Examples, Member, Trained, common_steps
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Result, Seen, Trainer, unseen
@@ -33,9 +35,9 @@ from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.scaling import match_widths
 
 Floats = npt.NDArray[np.float64]
-TRIAL_ROWS, TRIAL_VALIDATION = 6_000, 2_000  # rows of one trial of a rate, at most
-TRIALS = 3  # folds on which a rate is tried, at most
+TRIALS, TRIAL_PARTS = 3, 3  # folds on which a rate is tried, at most; a trial is a third
 FIRST_RATES, WIDENING, WIDENINGS = 7, 3, 2  # rates of every arm
+Ladders = tuple[Ladder | None, Ladder | None]  # of two arms; None: the rate was given
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,18 @@ class Arena:
     show: Callable[[Seen], None] = unseen
     trainers: dict[tuple[tuple[Preprocess, ...], bool], Trainer] = field(default_factory=dict)
     probing: bool = False  # measure layers, as the doctor needs it
+    steady: bool = False  # run in the usual way: measuring others would take too much of the time
     late: bool = False
     stopped: bool = False
 
     def adopt(self, recipe: Recipe, trainer: Trainer) -> None:
         """Use a trainer's inputs for recipes that are pre-processed like this one."""
         key = (recipe.preprocess, recipe.changes_signals)
-        self.trainers[key] = Trainer(
-            trainer.examples, jobs=self.jobs, show=self.show, probing=self.probing
+        self.trainers[key] = self._trainer(trainer.examples)
+
+    def _trainer(self, examples: Examples) -> Trainer:
+        return Trainer(
+            examples, jobs=self.jobs, show=self.show, probing=self.probing, steady=self.steady
         )
 
     def trainer(self, recipe: Recipe) -> Trainer:
@@ -112,23 +118,13 @@ class Arena:
             rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
             labels = torch.from_numpy(data.labels)
             examples = Examples(inputs, labels, len(data.classes), self.device, rate=rate)
-            self.trainers[key] = Trainer(
-                examples, jobs=self.jobs, show=self.show, probing=self.probing
-            )
+            self.trainers[key] = self._trainer(examples)
         return self.trainers[key]
 
     def member(self, recipe: Recipe, cell: Cell) -> Member:
-        """The training of a recipe in a cell.
-
-        Folds differ by some rows; where the difference is small all take the steps of the smallest,
-        so that they share a population.
-        """
+        """The training of a recipe in a cell."""
         fold = self.split.folds[cell.fold]
-        sizes = [len(f.train) for f in self.split.folds]
-        batch = min(recipe.batch_size, *sizes, 10**9)
-        few, many = min(sizes) // batch, max(sizes) // batch
-        steps = few if few >= 0.9 * many else None
-        recipe = dataclasses.replace(recipe, batch_size=max(2, batch))
+        recipe, steps = common_steps(recipe, [len(f.train) for f in self.split.folds])
         return Member(recipe, cell.fold, fold.train, fold.validation, cell.seed, steps)
 
     def train(
@@ -147,10 +143,12 @@ class Arena:
         groups: dict[int, list[int]] = {}
         for i, recipe in enumerate(recipes):
             groups.setdefault(id(self.trainer(recipe)), []).append(i)
+        left = len(recipes)
         for mine in groups.values():
             trainer = self.trainer(recipes[mine[0]])
             members = [self.member(recipes[i], cell) for i in mine for cell in cells]
-            result = trainer.train(members, "training", deadline)
+            result = trainer.train(members, "training", _part_of_time(deadline, len(mine) / left))
+            left -= len(mine)
             self.late, self.stopped = self.late or result.late, self.stopped or result.stopped
             for place, trained in result.trained.items():
                 found[mine[place // len(cells)]][place % len(cells)] = trained
@@ -211,29 +209,35 @@ class Arena:
         """Each recipe with a learning rate: its own where it has one, else the best of a ladder.
 
         All arms get the same number of trials: FIRST_RATES around what is usual for the optimiser,
-        and WIDENING more, for everybody, as long as some arm's best rate lies on an edge.
+        and WIDENING more, for everybody, as long as some arm's best rate lies on an edge. Where
+        the deadline (`time.time()`) ends the search, each takes the best rate so far; without any,
+        the usual one.
         """
         free = [i for i, r in enumerate(recipes) if r.lr is None]
         rungs: dict[int, dict[float, Rung]] = {i: {} for i in free}
         wanted = {i: rates(recipes[i].optimizer.usual_rate / 20, FIRST_RATES) for i in free}
         in_time = True
         for number in range(1 + WIDENINGS):
-            for i in free:
-                trials = self._trials(recipes[i])
+            for turn, i in enumerate(free):
                 tried, done = try_rates(
-                    wanted[i], trials, self.trainer(recipes[i]), f"ladder{number}", deadline
+                    wanted[i],
+                    self._trials(recipes[i]),
+                    self.trainer(recipes[i]),
+                    f"ladder{number}",
+                    _part_of_time(deadline, 1 / (len(free) - turn)),
                 )
-                rungs[i] |= {rung.lr: rung for rung in tried}
+                rungs[i] |= {rung.lr: rung for rung in tried if done or not number or _seen(rung)}
                 in_time = in_time and done
             edges = {i: _edge([rungs[i][r] for r in sorted(rungs[i])]) for i in free}
             if not any(edges.values()) or not in_time:
                 break
             for i in free:
-                known = sorted(rungs[i])
+                tried_so_far = sorted(rungs[i])
+                low, high = tried_so_far[0], tried_so_far[-1]
                 if edges[i] < 0:
-                    wanted[i] = [r for r in rates(known[0] / 12, WIDENING) if r < known[0]]
+                    wanted[i] = [r for r in rates(low / 12, WIDENING) if r < low]
                 else:  # also for arms that are not on an edge: the same number of trials
-                    wanted[i] = [r for r in rates(known[-1], WIDENING + 1) if r > known[-1]]
+                    wanted[i] = [r for r in rates(high, WIDENING + 1) if r > high]
                 wanted[i] = wanted[i][:WIDENING]
         found: list[tuple[Recipe, Ladder | None]] = []
         for i, recipe in enumerate(recipes):
@@ -241,28 +245,62 @@ class Arena:
                 found.append((recipe, None))
                 continue
             ordered = [rungs[i][r] for r in sorted(rungs[i])]
-            best = choose(ordered)
-            ladder = Ladder(
-                tuple(ordered), best.lr, bool(_edge(ordered)), len(self._trials(recipe)), in_time
-            )
-            found.append((dataclasses.replace(recipe, lr=best.lr), ladder))
+            known = in_time or any(map(_seen, ordered))
+            rate = choose(ordered).lr if known else recipe.optimizer.usual_rate
+            trials = len(self.split.folds[:TRIALS])
+            ladder = Ladder(tuple(ordered), rate, bool(_edge(ordered)), trials, in_time)
+            found.append((dataclasses.replace(recipe, lr=rate), ladder))
         return found
 
     def _trials(self, recipe: Recipe) -> list[Member]:
-        """Short trainings on which a rate is tried: at most TRIALS folds, a third of the epochs."""
-        brief = dataclasses.replace(recipe, epochs=min(recipe.epochs, max(4, recipe.epochs // 3)))
-        seed = stream_seed(self.seed, "ladder")
-        labels = self.data.labels
-        return [
-            Member(
-                brief,
-                number,
-                sample_rows(fold.train, labels, TRIAL_ROWS, seed),
-                sample_rows(fold.validation, labels, TRIAL_VALIDATION, seed),
-                seed % 2**31,
-            )
-            for number, fold in enumerate(self.split.folds[:TRIALS])
-        ]
+        """Short trainings on which a rate is tried: at most TRIALS folds."""
+        folds = self.split.folds[:TRIALS]
+        return trials_of(recipe, folds, self.data.labels, self.seed, TRIAL_PARTS)
+
+
+def tuning_words(ladders: Ladders) -> str:
+    """Who tuned the learning rate, and with how many trials.
+
+    >>> tuning_words((None, None))
+    'Both learning rates were given; none was tuned.'
+    """
+    told = [
+        None if one is None else f"{len(one.rungs)} rates × {times(one.trials, 'fold')}"
+        for one in ladders
+    ]
+    if told[0] is None and told[1] is None:
+        return "Both learning rates were given; none was tuned."
+    if told[0] == told[1]:
+        return f"Each arm tuned its own learning rate with the same number of trials: {told[0]}."
+    parts = [
+        f"the learning rate of {arm} was {'given' if what is None else f'tuned: {what}'}"
+        for arm, what in zip("AB", told, strict=True)
+    ]
+    words = "; ".join(parts)
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def about_tuning(ladders: Ladders) -> tuple[str, ...]:
+    """What makes the comparison of two rates unfair."""
+    notes = []
+    if (ladders[0] is None) != (ladders[1] is None):
+        tuned, other = ("B", "A") if ladders[0] is None else ("A", "B")
+        notes.append(
+            f"only {tuned} tuned its learning rate; that of {other} was given: a difference may be "
+            "that of the rates"
+        )
+    if any(one is not None and not one.in_time for one in ladders):
+        notes.append("the time ended the search for a learning rate; the best so far was taken")
+    return tuple(notes)
+
+
+def times(count: int, what: str) -> str:
+    """A number of things.
+
+    >>> times(1, "seed"), times(2, "seed")
+    ('1 seed', '2 seeds')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,3 +333,14 @@ def _edge(rungs: Sequence[Rung]) -> int:
     if best is rungs[0]:
         return -1
     return 1 if best is rungs[-1] else 0
+
+
+def _seen(rung: Rung) -> bool:
+    """Whether there was time to try a rate at all."""
+    return math.isfinite(rung.log_loss) or not rung.diverged
+
+
+def _part_of_time(deadline: float | None, share: float) -> float | None:
+    """When a share of the time until the deadline is over (`time.time()`)."""
+    now = time.time()
+    return None if deadline is None else now + share * (deadline - now)

@@ -222,7 +222,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             settings["lr"] = float(self.lr)
         if self.epochs is not None:
             settings["epochs"] = int(self.epochs)
-        recipe = chosen_recipe(data, Options(recipe=self.recipe, settings=settings))
+        recipe = chosen_recipe(data, Options(recipe=self.recipe, settings=settings), "settings")
         if self.hidden is None:
             return recipe
         if not isinstance(recipe.model, Mlp):

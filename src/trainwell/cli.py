@@ -154,7 +154,12 @@ def resume(
 
 def _finished(run: Run, as_json: bool) -> None:
     """Print what a run has found."""
-    typer.echo(summary(run.result, run.report))
+    from functools import partial
+
+    from trainwell.recipe import would_change
+
+    changes = partial(would_change, run.result["recipe"])
+    typer.echo(summary(run.result, run.report, changes))
     if as_json:
         typer.echo(json.dumps(run.result))
     if run.result["interrupted"]:
@@ -259,9 +264,9 @@ def compare(
     from trainwell.comparing import compare as compare_recipes
     from trainwell.comparing import looks_up_to
     from trainwell.report.comparison import write_comparison
-    from trainwell.run import new_folder, write_json
+    from trainwell.run import check_folder, new_folder, write_json
 
-    folder = new_folder(out, "compare")
+    check_folder(out)
     found = compare_recipes(
         recipe_a,
         recipe_b,
@@ -282,6 +287,7 @@ def compare(
         quiet=quiet,
     )
     result = found.to_json()
+    folder = new_folder(out, "compare")  # now: a mistake leaves nothing behind
     write_json(folder / "compare.json", result)
     page = write_comparison(result, folder)
     typer.echo(comparison(result, page))

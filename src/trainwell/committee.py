@@ -9,10 +9,8 @@ follows from the rows, their weights and the seed: the order of the rows does no
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,25 +18,23 @@ import numpy.typing as npt
 import torch
 
 from trainwell.budget import TRAINING_SHARE, plan_size
-from trainwell.data.dataset import AudioSchema, Dataset, IntArray, Numbered
+from trainwell.data.dataset import AudioSchema, Dataset, Numbered
 from trainwell.data.keys import row_hashes
-from trainwell.data.split import Fold, make_split, sample_rows
+from trainwell.data.split import Fold, make_split
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.ladder import Ladder, climb
-from trainwell.engine.members import Examples, Member
-from trainwell.engine.threads import describe_size
+from trainwell.engine.ladder import Ladder, climb, trials_of
+from trainwell.engine.members import Examples, Member, common_steps
+from trainwell.engine.threads import describe_size, same_threads
 from trainwell.engine.trainer import Result, Trainer
 from trainwell.errors import DataError, UserError
 from trainwell.model import Model, assemble, balanced
 from trainwell.recipe import Linear, Mlp, Recipe
 from trainwell.seeding import stream_seed
 from trainwell.techniques.scaling import match_widths
-from trainwell.techniques.schedules import WarmUp
 
 Floats = npt.NDArray[np.float64]
 MOST_COPIES, MANY_ROWS = 10, 10_000  # rows after repetition: at most so many times as before, or so
-LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial of a rate, at most
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 
 
@@ -118,7 +114,7 @@ def train_committee(
         weights=None if weights is None else torch.from_numpy(weights.astype(np.float32)),
     )
     trainer = Trainer(examples, steady=True)
-    with _same_threads():
+    with same_threads():
         if budget is not None:
             recipe = _fitted(recipe, examples, len(parts), networks, budget)
         ladder = None
@@ -156,39 +152,13 @@ def _fitted(recipe: Recipe, examples: Examples, folds: int, networks: int, budge
 def _trials(data: Dataset, recipe: Recipe, parts: Sequence[Fold], seed: int) -> list[Member]:
     """Short trainings that try rates: at most three folds (one for slow networks), fewer rows."""
     slow = not isinstance(recipe.model, Linear | Mlp) or len(data) > 5_000
-    epochs = min(recipe.epochs, max(4, math.ceil(recipe.epochs / (4 if slow else 3))))
-    brief = dataclasses.replace(recipe, epochs=epochs)
-    schedule = recipe.schedule
-    if isinstance(schedule, WarmUp) and schedule.epochs is not None:
-        # A warm-up as short as the trial is: else short trials would not reach the rate.
-        share = min(1.0, schedule.epochs / recipe.epochs)
-        short = dataclasses.replace(schedule, share=share, epochs=None)
-        brief = dataclasses.replace(brief, schedule=short)
-    stream = stream_seed(seed, "ladder")
-
-    def some(rows: IntArray, most: int) -> IntArray:
-        return sample_rows(rows, data.labels, most, stream)
-
-    return [
-        Member(
-            brief,
-            number,
-            some(fold.train, LADDER_ROWS),
-            some(fold.validation, LADDER_VALIDATION),
-            stream % 2**31,
-        )
-        for number, fold in enumerate(parts[: 1 if slow else 3])
-    ]
+    return trials_of(recipe, parts[: 1 if slow else 3], data.labels, seed, 4 if slow else 3)
 
 
 def _members(recipe: Recipe, parts: Sequence[Fold], networks: int, seed: int) -> list[Member]:
     """Every network of every fold; folds of nearly one size take the steps of the smallest, so that
     all train as one population."""
-    sizes = [len(fold.train) for fold in parts]
-    batch = min(recipe.batch_size, *sizes, 10**9)
-    few, many = min(sizes) // batch, max(sizes) // batch
-    recipe = dataclasses.replace(recipe, batch_size=max(2, batch))
-    steps = few if few >= 0.9 * many else None
+    recipe, steps = common_steps(recipe, [len(fold.train) for fold in parts])
     seeds = [stream_seed(seed, "member", s) % 2**31 for s in range(networks)]
     return [
         Member(recipe, number, fold.train, fold.validation, own, steps)
@@ -209,13 +179,3 @@ def _model(
         raise UserError("training", problem, "Give a smaller rate as lr.")
     whole = assemble(data.schema, data.classes, layers, usable)
     return balanced(whole, usable, data.inputs, data.labels)
-
-
-@contextmanager
-def _same_threads() -> Iterator[None]:
-    """Training chooses torch's threads; afterwards they are as the caller had them."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

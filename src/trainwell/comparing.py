@@ -7,33 +7,40 @@ seeds are added in looks that were fixed before, so that stopping early is no ch
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.arms import Arena, Arm, Cell, cells_of
+from trainwell.arms import Arena, Arm, Cell, Ladders, about_tuning, cells_of, times, tuning_words
 from trainwell.budget import parse_time
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.read import read
 from trainwell.data.split import Split, make_split
-from trainwell.errors import Interrupted, UserError
+from trainwell.engine.threads import same_threads
+from trainwell.errors import Interrupted, UserError, did_you_mean
 from trainwell.options import TEST_SHARE, Options, chosen_recipe
 from trainwell.paired import PairedDifference, paired_difference
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, fields_as_text, parse_settings
 from trainwell.sequential import next_step
 from trainwell.significance import mcnemar
-from trainwell.verdict import REGION, Comparison, verdict
+from trainwell.verdict import NATS, POINTS, Comparison, Unit, verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Metric = Literal["accuracy", "balanced_accuracy", "log_loss"]
 FOLDS, LOOKS = 5, (1, 2, 4)  # folds; seeds per fold after which it may end
+MOST_FOLDS, MOST_SEEDS = 50, 1000
+TUNING_SHARE = 0.4  # of the budget, after which each arm takes the best rate so far
+UNHURRIED = 120.0  # seconds of budget from which it pays to measure how training runs quickest
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +55,29 @@ class Compared:
     mcnemar_p: float  # of the two arms' votes, row by row
     seconds: float
     data: str
+    ladders: Ladders = (None, None)  # how each arm found its learning rate; None: it was given
+    notes: tuple[str, ...] = ()  # what the reader should know besides
+
+    @property
+    def unit(self) -> Unit:
+        """In what differences are told."""
+        return unit_of(self.metric)
 
     def scores(self, which: int) -> Floats:
         """Scores (n,) of an arm, cell by cell; of the log loss the negative: more is better."""
         return score_of(self.arms[which], self.metric)
 
+    def measured(self, which: int) -> Floats:
+        """What was measured of an arm (n,), cell by cell; of the log loss the loss itself."""
+        return np.asarray(getattr(self.arms[which], self.metric))
+
+    @property
+    def tuned(self) -> str:
+        """Who tuned the learning rate, with how many trials, in words."""
+        return tuning_words(self.ladders)
+
     def to_json(self) -> dict[str, Any]:
-        """As `compare --json` prints it."""
+        """As `compare --json` prints it; the difference is B - A of the metric as such."""
         return {
             "data": self.data,
             "a": self.names[0],
@@ -64,8 +87,14 @@ class Compared:
             "mcnemar_p": self.mcnemar_p,
             "cells": [
                 {"fold": c.fold, "seed": c.seed, "a": float(a), "b": float(b)}
-                for c, a, b in zip(self.arms[0].cells, self.scores(0), self.scores(1), strict=True)
+                for c, a, b in zip(
+                    self.arms[0].cells, self.measured(0), self.measured(1), strict=True
+                )
             ],
+            "unit": self.unit.name,
+            "region": self.unit.region,
+            "tuned": self.tuned,
+            "notes": list(self.notes),
             "recipes": {
                 "a": fields_as_text(self.arms[0].recipe),
                 "b": fields_as_text(self.arms[1].recipe),
@@ -102,6 +131,8 @@ def compare(
     user can mend.
     """
     began = time.monotonic()
+    seconds = None if budget is None else parse_time(str(budget))
+    _check(folds, looks, metric)
     data = read(
         source,
         target=target,
@@ -114,18 +145,56 @@ def compare(
     share = float(test) if isinstance(test, int | float) else TEST_SHARE
     recipes = [recipe_named(x, data, trust) for x in (a, b)]
     split = make_split(data, seed=seed, folds=folds, test=share)
-    seconds = None if budget is None else parse_time(str(budget))
-    deadline = None if seconds is None else time.time() + seconds
-    with Progress(quiet=quiet) as progress:
+    ends: list[float | None] = [None, None]  # of tuning and of everything, `time.time()`
+    if seconds is not None:
+        start = time.time() - (time.monotonic() - began)
+        ends = [start + TUNING_SHARE * seconds, start + seconds]
+    with same_threads(), Progress(quiet=quiet) as progress:
         for note in split.notes:
             progress.say(note)
-        arena = Arena(data, split, seed, jobs=jobs)
+        arena = Arena(data, split, seed, jobs=jobs, steady=(seconds or math.inf) < UNHURRIED)
         arena.show = lambda seen: progress.update(seen.share, f"{seen.epochs} epochs")
-        progress.stage("tuning the learning rate of each arm, with the same number of trials")
-        tuned = [recipe for recipe, _ in arena.tuned(recipes, deadline)]
-        arms = _in_looks(arena, tuned, looks, metric, progress, deadline)
-    names = (_name(a, 0), _name(b, 1))
-    return compared(arena, (arms[0], arms[1]), metric, names, time.monotonic() - began)
+        progress.stage("tuning the learning rate of each arm that has none")
+        first, second = arena.tuned(recipes, ends[0])
+        ladders = (first[1], second[1])
+        progress.say(tuning_words(ladders))
+        notes = about_tuning(ladders)
+        for note in notes:
+            progress.say(f"warning: {note}")
+        arms = _in_looks(arena, [first[0], second[0]], looks, metric, progress, ends[1])
+        if arena.late or arena.stopped:
+            notes = (*notes, "the comparison ended early; with more time it may say more")
+        names = (_name(a, 0), _name(b, 1))
+        found = compared(arena, (arms[0], arms[1]), metric, names, time.monotonic() - began)
+        return dataclasses.replace(found, ladders=ladders, notes=notes)
+
+
+def _check(folds: Any, looks: Any, metric: Any) -> None:
+    """Raise UserError for what cannot be asked for, before any work."""
+    if metric not in get_args(Metric):
+        raise UserError(
+            "metric", f'no metric "{metric}"', did_you_mean(str(metric), get_args(Metric))
+        )
+    if not _whole_number(folds) or not 1 <= folds <= MOST_FOLDS:
+        raise UserError("folds", f"expected a whole number from 1 to {MOST_FOLDS}, got {folds!r}")
+    numbers = tuple(looks) if isinstance(looks, Sequence) and not isinstance(looks, str) else ()
+    if (
+        not numbers
+        or not all(map(_whole_number, numbers))
+        or not 1 <= numbers[0] <= numbers[-1] <= MOST_SEEDS
+        or any(more <= few for few, more in itertools.pairwise(numbers))
+    ):
+        problem = f"expected rising numbers of seeds, at most {MOST_SEEDS}, got {looks!r}"
+        raise UserError("looks", problem, "Write for instance (1, 2, 4).")
+
+
+def _whole_number(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def unit_of(metric: Metric) -> Unit:
+    """Points, for shares; nats, for the log loss."""
+    return NATS if metric == "log_loss" else POINTS
 
 
 def looks_up_to(seeds: int) -> tuple[int, ...]:
@@ -152,7 +221,12 @@ def compared(
         names,
         metric,
         arms,
-        verdict(found, REGION, adjusted_p),
+        verdict(
+            found,
+            adjusted_p=adjusted_p,
+            unit=unit_of(metric),
+            same=arms[0].recipe == arms[1].recipe,
+        ),
         sum(len(f.validation) for f in arena.split.folds),
         mcnemar(*votes(arena, arms)).mid,
         seconds,
@@ -199,7 +273,8 @@ def _in_looks(
     arms: list[Arm] = []
     done = 0
     for look in looks:
-        progress.stage(f"training both arms, seeds {done + 1} to {look} of every fold")
+        which = f"seed {look}" if look == done + 1 else f"seeds {done + 1} to {look}"
+        progress.stage(f"training both arms, {which} of every fold")
         cells = cells_of(len(arena.split.folds), look - done, arena.seed, done)
         more = arena.train(recipes, cells, deadline)
         if arena.stopped and not arms:
@@ -220,8 +295,9 @@ def _in_looks(
             held_out_share(split),
             sum(len(f.validation) for f in split.folds) if metric != "log_loss" else None,
             looks,
+            unit_of(metric).region,
         )
-        progress.say(f"{done} seeds per fold: {step}")
+        progress.say(f"{times(done, 'seed')} per fold: {step}")
         if step != "go on":
             break
     return arms
@@ -273,8 +349,8 @@ def recipe_named(what: str | Path | Recipe, data: Dataset, trust: bool = False) 
     if text == "start":
         return chosen_recipe(data, Options())
     if "=" in text:
-        settings = parse_settings(part for part in text.split(";") if part.strip())
-        return chosen_recipe(data, Options(settings=settings, trust=True))
+        settings = parse_settings((part for part in text.split(";") if part.strip()), f'"{text}"')
+        return chosen_recipe(data, Options(settings=settings, trust=True), f'"{text}"')
     problem = 'is no recipe file, not "start", and no change such as epochs=20'
     raise UserError(f'"{text}"', problem, "Name a TOML file, or write NAME=VALUE; NAME=VALUE.")
 

@@ -10,15 +10,13 @@ import dataclasses
 import errno
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from trainwell import model as models
 from trainwell.checking import checkup
@@ -37,6 +35,7 @@ from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
+from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, Unfinished, UserError
 from trainwell.judging import Outcome, judge
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
@@ -140,7 +139,7 @@ def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
     options = request.options
     with (
         joined() as ranks,
-        _same_threads(),
+        same_threads(),
         Progress(quiet=quiet or not ranks.first) as progress,
     ):
         check_options(options)
@@ -179,16 +178,6 @@ def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
         except Exception as error:
             error.run_folder = folder  # type: ignore[attr-defined]  # where log.txt is
             raise
-
-
-@contextmanager
-def _same_threads() -> Iterator[None]:
-    """A fit chooses torch's threads; afterwards they are as the caller had them."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def planned_recipe(

@@ -78,8 +78,11 @@ def budget_seconds(options: Options) -> float | None:
     return None if options.budget is None else parse_time(str(options.budget))
 
 
-def chosen_recipe(data: Dataset, options: Options) -> Recipe:
-    """The starting recipe for these data, changed by the user's recipe and settings, checked."""
+def chosen_recipe(data: Dataset, options: Options, where: str = "--set") -> Recipe:
+    """The starting recipe for these data, changed by the user's recipe and settings, checked.
+
+    where: what messages call the settings.
+    """
     official = 0 if data.official_test is None else int(data.official_test.sum())
     recipe = start = starting_recipe(data.schema, round(0.8 * (len(data) - official)))
     if isinstance(options.recipe, Recipe):
@@ -94,7 +97,7 @@ def chosen_recipe(data: Dataset, options: Options) -> Recipe:
                 TRUST_IT,
             )
     if options.settings:
-        recipe = edit(recipe, options.settings, "--set")
+        recipe = edit(recipe, options.settings, where)
     if isinstance(recipe.optimizer, ClosureRule):
         recipe = _for_full_batches(recipe, start, _named(options))
     check_against(recipe, data.schema)

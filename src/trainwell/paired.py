@@ -71,7 +71,10 @@ def paired_difference(
     One fold: mean ± t(S-1) s / √S over seeds, which says nothing about other rows.
     rows: distinct held-out rows N of all folds. Scores that count few rows tie, and ties look
     like certainty: no interval is narrower than ± z² / (N + z²), what N rows without a single
-    disagreement leave open (Wilson). Without `rows`, equal differences leave everything open.
+    disagreement leave open (Wilson), nor than ± z √(d (1 - d) / N), d the size of the mean
+    difference: for it at least d N rows changed sides, and if none changed back, their number
+    still varies so much from one set of N rows to another. Without `rows`, equal differences leave
+    everything open.
     p flips whole folds; below FEW_FOLDS, where that could never decide, single trainings.
     Sources: Nadeau and Bengio (2003), Machine Learning 52; Bouckaert and Frank (2004).
 
@@ -95,8 +98,9 @@ def paired_difference(
     units = d if count == 1 else means
     between = float(units.var(ddof=1)) if len(units) > 1 else math.inf
     flips = means if count >= FEW_FOLDS else d
+    value = float(means.mean())
     found = PairedDifference(
-        Interval(0.0, 0.0, 0.0),
+        Interval(value, value, value),
         sign_flip(flips, flip_seed),
         smallest_sign_flip(flips),
         "folds" if count >= FEW_FOLDS else "trainings",
@@ -109,7 +113,6 @@ def paired_difference(
         int(np.count_nonzero(d)),
         confidence,
     )
-    value = float(means.mean())
     half = float(_half_widths(found, _variances(found))[0])
     interval = Interval(value, value - half, value + half)
     return replace(found, interval=interval)
@@ -251,5 +254,7 @@ def _half_widths(found: PairedDifference, variances: Floats, more: npt.ArrayLike
     half[known] = stdtrit(freedom[known], tail) * np.sqrt(variances[known])
     if found.rows is not None:
         z = _NORMAL.inv_cdf(tail)
-        half = np.maximum(half, z * z / (found.rows + z * z))
+        changed = min(abs(found.interval.value), 1.0)  # the share of rows that changed sides
+        by_rows = z * math.sqrt(changed * (1 - changed) / found.rows)
+        half = np.maximum(half, max(by_rows, z * z / (found.rows + z * z)))
     return half

@@ -175,7 +175,7 @@ def load_recipe(path: Path, base: Recipe) -> Recipe:
         raise RecipeError(str(path), [f"cannot be read: {error}"]) from None
 
 
-def parse_settings(settings: Iterable[str]) -> dict[str, str]:
+def parse_settings(settings: Iterable[str], where: str = "--set") -> dict[str, str]:
     """`NAME=VALUE` texts of the command line as a mapping.
 
     >>> parse_settings(["lr=0.1", "schedule=StepDecay(every=5)"])
@@ -191,8 +191,21 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
             mistakes.append(f'"{name.strip()}" is set twice')
         found[name.strip()] = value.strip()
     if mistakes:
-        raise RecipeError("--set", mistakes)
+        raise RecipeError(where, mistakes)
     return found
+
+
+def would_change(fields: Mapping[str, str], settings: Mapping[str, str]) -> bool:
+    """Whether settings make another recipe of the one that `fields_as_text` gave.
+
+    >>> would_change({"init": "He()"}, {"init": "He()"}), would_change({"lr": "0.1"}, {"lr": "0.2"})
+    (False, True)
+    """
+    try:
+        recipe = edit(Recipe(), fields, "recipe")
+        return edit(recipe, settings, "settings") != recipe
+    except RecipeError:  # written by another version: nothing is known
+        return any(fields.get(name) != value for name, value in settings.items())
 
 
 def starting_recipe(schema: Schema, rows: int) -> Recipe:

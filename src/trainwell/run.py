@@ -18,6 +18,7 @@ import datetime
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,16 +69,41 @@ def new_folder(out: str | Path | None, name: str) -> Path:
         folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # A log alone is what a run leaves that ended in a mistake; it is no reason to refuse.
-        if any(p.name != "log.txt" for p in folder.iterdir()):
-            todo = "Choose another folder with --out, or remove this one."
-            raise UserError(str(folder), "the folder for the run is not empty", todo)
+        _check_empty(folder)
         probe = folder / "log.txt"
         probe.touch()
     except OSError as error:
-        problem = f"the folder for the run cannot be written ({error.strerror})"
-        raise UserError(str(folder), problem, "Choose another folder with --out.") from None
+        raise _unwritable(folder, error) from None
     return folder
+
+
+def check_folder(out: str | Path | None) -> None:
+    """Raise the UserError that `new_folder` would raise, before work that a folder is made for.
+
+    Nothing is left behind: a folder of another name is made beside, and removed.
+    """
+    folder = Path("runs") if out is None else Path(out)
+    try:
+        if out is not None and folder.exists():
+            _check_empty(folder)
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryDirectory(prefix=".trainwell-", dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(Path(out or folder), error) from None
+
+
+def _check_empty(folder: Path) -> None:
+    # A log alone is what a run leaves that ended in a mistake; it is no reason to refuse.
+    if any(p.name != "log.txt" for p in folder.iterdir()):
+        todo = "Choose another folder with --out, or remove this one."
+        raise UserError(str(folder), "the folder for the run is not empty", todo)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    problem = f"the folder for the run cannot be written ({error.strerror})"
+    return UserError(str(folder), problem, "Choose another folder with --out.")
 
 
 def openings_so_far(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+Changes = Callable[[Mapping[str, str]], bool]
 
-def summary(result: Mapping[str, Any], report_path: Path) -> str:
-    """What a person wants to know first: the answer, the yardsticks, where the report is."""
+
+def anything(settings: Mapping[str, str]) -> bool:
+    """Take it that settings change a recipe."""
+    return True
+
+
+def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = anything) -> str:
+    """What a person wants to know first: the answer, the yardsticks, where the report is.
+
+    changes: whether settings would change the recipe of this run; others are not proposed.
+    """
     part = "test" if result["test"] else "validation"
     scores, what = result[part], "sealed test" if result["test"] else "validation"
     a = scores["accuracy"]
@@ -23,7 +33,7 @@ def summary(result: Mapping[str, Any], report_path: Path) -> str:
     lines += _coach(result.get("decisions") or [])
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     if heavy:
-        lines += ["", findings(heavy, next_command(heavy, result["command"]), most=5)]
+        lines += ["", findings(heavy, next_command(heavy, result["command"], changes), most=5)]
     if light := len(result["findings"]) - len(heavy):
         lines.append(f"{light} note{'s' if light > 1 else ''} in the report")
     lines += ["", f"report   {report_path}"]
@@ -38,7 +48,7 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
     rows = [
         {
             "": arm.upper(),
-            "recipe": result[arm],
+            "recipe": " ".join(str(result[arm]).split()),
             result["metric"]: f"{sum(values) / len(values):.4f}",
             "learning rate": f"{rates[arm]:g}",
             "trainings": len(values),
@@ -49,6 +59,9 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
         f"B is {result['words']}" if result["verdict"] in ("better", "worse") else result["words"],
         96,
     )
+    for note in result["notes"]:
+        said += textwrap.wrap(f"warning: {note}", 96)
+    said += textwrap.wrap(result["tuned"], 96)
     return "\n".join(["", table(rows, tuple(rows[0])), "", *said, "", f"page     {page}"])
 
 
@@ -101,12 +114,15 @@ _WRAP: Any = {
 }
 
 
-def next_command(found: Sequence[Mapping[str, Any]], command: str) -> str:
-    """The command that trains again with the first remedy that a recipe can express, or ""."""
+def next_command(
+    found: Sequence[Mapping[str, Any]], command: str, changes: Changes = anything
+) -> str:
+    """The command that trains again with the first remedy that changes the recipe, or ""."""
     for finding in found:
         for remedy in finding["remedies"]:
             _, sign, options = str(remedy).partition(": --set ")
-            if sign and command.startswith("trainwell fit"):
+            settings = dict(word.split("=", 1) for word in shlex.split(options) if "=" in word)
+            if sign and command.startswith("trainwell fit") and changes(settings):
                 return _with_settings(command, f"--set {options}")
     return ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import signal
 import threading
 import time
@@ -30,8 +29,8 @@ from trainwell.doctor.evidence import Arm
 from trainwell.doctor.race import race, rate_arms
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
-from trainwell.engine.ladder import Ladder, climb
-from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.ladder import Ladder, climb, trials_of
+from trainwell.engine.members import Examples, Member, Trained, common_steps
 from trainwell.engine.parts import Store
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
@@ -51,10 +50,8 @@ from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
 from trainwell.techniques.regularize import L2
 from trainwell.techniques.scaling import match_widths
-from trainwell.techniques.schedules import WarmUp
 
 Floats = npt.NDArray[np.float64]
-LADDER_ROWS, LADDER_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 RACE_MEMBERS, RACE_SHARE = 3, 0.3  # networks of a race; share of the budget it may take
 STRONG_DROPOUT, STRONG_L2 = 0.5, 1e-2  # a race looks whether regularisation holds back
@@ -180,24 +177,13 @@ def _sized(
 def search_rate(work: Work) -> Ladder:
     """The ladder, on short trials: at most three folds (one for slow networks), fewer rows."""
     slow = not isinstance(work.recipe.model, Linear | Mlp) or len(work.split.development) > 5_000
-    epochs = max(4, math.ceil(work.recipe.epochs / (4 if slow else 3)))
-    recipe = dataclasses.replace(work.recipe, epochs=min(epochs, work.recipe.epochs))
-    if isinstance(recipe.schedule, WarmUp) and recipe.schedule.epochs is not None:
-        # A warm-up as short as the trial is: else short trials would not reach the rate.
-        share = min(1.0, recipe.schedule.epochs / work.recipe.epochs)
-        brief = dataclasses.replace(recipe.schedule, share=share, epochs=None)
-        recipe = dataclasses.replace(recipe, schedule=brief)
-    seed = stream_seed(work.options.seed, "ladder")
-    trials = [
-        Member(
-            recipe,
-            number,
-            sample_rows(fold.train, work.data.labels, LADDER_ROWS, seed),
-            sample_rows(fold.validation, work.data.labels, LADDER_VALIDATION, seed),
-            seed % 2**31,
-        )
-        for number, fold in enumerate(work.split.folds[: 1 if slow else 3])
-    ]
+    trials = trials_of(
+        work.recipe,
+        work.split.folds[: 1 if slow else 3],
+        work.data.labels,
+        work.options.seed,
+        4 if slow else 3,
+    )
     work.progress.stage("searching the learning rate")
 
     def show(seen: Seen) -> None:
@@ -216,7 +202,7 @@ def search_rate(work: Work) -> Ladder:
 
 def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Probe]]:
     """All members of the plan: seeds × folds; stops at the budget's end or at Ctrl-C."""
-    recipe, steps = _common_steps(work)
+    recipe, steps = common_steps(work.recipe, [len(fold.train) for fold in work.split.folds])
     seeds = [stream_seed(work.options.seed, "member", s) % 2**31 for s in range(work.size.seeds)]
     members = [
         Member(recipe, number, fold.train, fold.validation, seed, steps)
@@ -305,19 +291,6 @@ def stop_at_interrupt(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _common_steps(work: Work) -> tuple[Recipe, int | None]:
-    """A recipe and a number of steps per epoch that let all folds train as one population.
-
-    Folds differ by some rows. Where the difference is small all take the steps of the smallest;
-    which rows an epoch leaves out changes from epoch to epoch. None: each fold its own number.
-    """
-    sizes = [len(fold.train) for fold in work.split.folds]
-    batch = min(work.recipe.batch_size, *sizes, 10**9)
-    few, many = min(sizes) // batch, max(sizes) // batch
-    recipe = dataclasses.replace(work.recipe, batch_size=max(2, batch))
-    return recipe, few if few >= 0.9 * many else None
 
 
 def _show(work: Work, seen: Seen, members: int) -> None:

@@ -94,6 +94,7 @@ def setup_of(recipe: Recipe, member: Member | None = None) -> Setup:
         balanced=recipe.balance is not None,
         preprocess=", ".join(type(p).__name__ for p in recipe.preprocess),
         init=repr(recipe.init),
+        model=repr(recipe.model),
     )
 
 

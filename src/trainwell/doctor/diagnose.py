@@ -25,6 +25,7 @@ from trainwell.doctor import (
 )
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import LEVELS, ORDER, Finding, counts_by_level, worst_first
+from trainwell.doctor.network_remedies import with_settings
 from trainwell.doctor.thresholds import THRESHOLDS, Thresholds
 from trainwell.doctor.weighing import race_explains, weighed, without_harm
 
@@ -258,7 +259,11 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
     """
     # A check that could not be made is a note without a number: nothing was found by it.
     made = [c for c in evidence.checks if c.level != "note" or c.value is not None]
-    before = [f for f in (check.as_finding() for check in made) if f is not None]
+    before = [
+        with_settings(f, evidence.setup)
+        for f in (check.as_finding() for check in made)
+        if f is not None
+    ]
     found = weighed(before, evidence, limits)
     unknown = []
     for rule in RULES:

@@ -64,6 +64,7 @@ class Setup:
     preprocess: str | None = None
     kind: str | None = None  # table, images or audio
     init: str | None = None
+    model: str | None = None  # as a recipe names it
 
 
 @dataclass(frozen=True, eq=False)

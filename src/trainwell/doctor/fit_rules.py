@@ -276,7 +276,8 @@ def augmentation_hurts(evidence: Evidence, limits: Thresholds) -> Finding | None
         "warning",
         0.9,
         f"Without augmentation, {against.runs} trainings with the same start were "
-        f"{reading.points(accuracy.value)} more accurate and had "
+        f"{reading.points(abs(accuracy.value))} {'less' if accuracy.value < 0 else 'more'} "
+        "accurate and had "
         f"{reading.percent(against.loss.value)} less validation loss.",
         (
             Measure(

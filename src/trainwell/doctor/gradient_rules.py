@@ -11,12 +11,12 @@ import numpy as np
 from trainwell.doctor import reading, series, signals
 from trainwell.doctor.evidence import Evidence, Floats
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
-from trainwell.doctor.initial_rules import HE, NORM, weights_begin_too_large
+from trainwell.doctor.initial_rules import HE, weights_begin_too_large
+from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
 from trainwell.doctor.reading import Mask
 from trainwell.doctor.thresholds import Thresholds
 
 INIT, ACTIVATION = "Weight initialization", "Activation and loss function"
-RELU = Remedy("ReLU or leaky ReLU in place of sigmoid or tanh")
 SHALLOWER = Remedy("fewer layers")
 
 
@@ -55,7 +55,7 @@ def vanishing_gradient(evidence: Evidence, limits: Thresholds) -> Finding | None
         f"{reading.of_members(mask)}, and the training loss stays near what a guess costs: the "
         "first layers do not learn.",
         (Measure("first_over_last_gradient", least, threshold=limits.vanished),),
-        (RELU, HE, NORM, SHALLOWER),
+        (relu(evidence.setup), HE, batch_norm(evidence.setup), SHALLOWER),
         Where("layers"),
         ACTIVATION,
     )
@@ -105,7 +105,7 @@ def exploding_gradient(evidence: Evidence, limits: Thresholds) -> Finding | None
                 (("lr", f"{evidence.setup.lr / 5:.4g}"),) if evidence.setup.lr else (),
             ),
             HE,
-            NORM,
+            batch_norm(evidence.setup),
             Remedy("begin with small steps", (("schedule", "Cosine(warmup=0.1)"),)),
         ),
         Where("layers"),
@@ -173,11 +173,16 @@ def _idle(evidence: Evidence, limits: Thresholds, name: str) -> Finding | None:
     remedies: tuple[Remedy, ...] = (
         Remedy("halve the learning rate", (("lr", f"{slower / 2:.4g}"),) if slower else ()),
         HE,
-        Remedy("leaky ReLU, which always lets some gradient through"),
-        NORM,
+        leaky_relu(evidence.setup),
+        batch_norm(evidence.setup),
     )
     if name == "saturated":
-        remedies = (Remedy("bring the inputs to zero mean and unit spread"), HE, RELU, NORM)
+        remedies = (
+            Remedy("bring the inputs to zero mean and unit spread"),
+            HE,
+            relu(evidence.setup),
+            batch_norm(evidence.setup),
+        )
     return Finding(
         code,
         title,
@@ -243,7 +248,7 @@ def deep_without_normalisation(evidence: Evidence, limits: Thresholds) -> Findin
         f"{depth} layers of weights follow each other without normalisation, and training suffers: "
         f"{why}.",
         (Measure("weight_layers", float(depth), threshold=float(limits.deep)),),
-        (NORM, SHALLOWER),
+        (batch_norm(evidence.setup), SHALLOWER),
         Where("layers"),
         "Batch normalization",
     )

@@ -10,12 +10,12 @@ import numpy as np
 from trainwell.doctor import reading, series, signals
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
+from trainwell.doctor.network_remedies import batch_norm
 from trainwell.doctor.reading import Mask
 from trainwell.doctor.thresholds import Thresholds
 
 SLIDE = "Weight initialization"
 HE = Remedy("initial weights scaled to the fan-in", (("init", "He()"),))
-NORM = Remedy("batch norm before the non-linearity")
 
 
 def weights_begin_equal(evidence: Evidence, limits: Thresholds) -> Finding | None:
@@ -84,7 +84,7 @@ def weights_begin_too_small(evidence: Evidence, limits: Thresholds) -> Finding |
             if len(spread) > 1
             else Measure("spread_per_layer", 1.0),
         ),
-        (HE, NORM),
+        (HE, batch_norm(evidence.setup)),
         Where("layers"),
         SLIDE,
     )
@@ -140,7 +140,11 @@ def weights_begin_too_large(evidence: Evidence, limits: Thresholds) -> Finding |
             Measure("growth_per_layer", grown, threshold=limits.grow),
             Measure("first_loss_over_chance", begins, threshold=limits.first_loss),
         ),
-        (HE, Remedy("Xavier for tanh and sigmoid units", (("init", "Xavier()"),)), NORM),
+        (
+            HE,
+            Remedy("Xavier for tanh and sigmoid units", (("init", "Xavier()"),)),
+            batch_norm(evidence.setup),
+        ),
         Where("layers"),
         SLIDE,
     )

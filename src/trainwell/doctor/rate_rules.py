@@ -367,7 +367,8 @@ def _from_race(
         0.95 if fault else 0.9 if matters else 0.6,
         f"In a race over {against.runs} trainings with the same start and budget, {times} the "
         f"learning rate ended with {reading.percent(loss.value)} less validation loss and "
-        f"{reading.points(accuracy.value)} more accuracy.",
+        f"{reading.points(abs(accuracy.value))} {'less' if accuracy.value < 0 else 'more'} "
+        "accuracy.",
         (
             Measure("loss_saved", loss.value, loss.low, loss.high, limits.race_loss),
             Measure("accuracy_gained", *_three(against), threshold=limits.race_gain),

@@ -14,12 +14,18 @@ from dataclasses import dataclass
 
 import torch
 
+from trainwell.data.dataset import IntArray
+from trainwell.data.split import Fold, sample_rows
 from trainwell.engine.members import Member
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Trainer
 from trainwell.recipe import Recipe
+from trainwell.seeding import stream_seed
+from trainwell.techniques.schedules import WarmUp
 
 WIDENINGS = 3
+LEAST_EPOCHS = 4  # of a trial, where the recipe has as many
+TRIAL_ROWS, TRIAL_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,42 @@ def rates(low: float, count: int) -> list[float]:
 def first_rates(recipe: Recipe) -> list[float]:
     """Where the search starts: five rates around what is usual for the optimiser."""
     return rates(recipe.optimizer.usual_rate / 4, 5)
+
+
+def brief(recipe: Recipe, parts: int) -> Recipe:
+    """The recipe of a short trial: 1/parts of the epochs, but LEAST_EPOCHS where it has as many.
+
+    A warm-up in epochs becomes as short as the trial is; else trials would not reach the rate.
+
+    >>> brief(Recipe(epochs=60, schedule=WarmUp(epochs=6)), 3).schedule.share
+    0.1
+    """
+    epochs = min(recipe.epochs, max(LEAST_EPOCHS, math.ceil(recipe.epochs / parts)))
+    schedule = recipe.schedule
+    if isinstance(schedule, WarmUp) and schedule.epochs is not None:
+        share = min(1.0, schedule.epochs / recipe.epochs)
+        schedule = dataclasses.replace(schedule, share=share, epochs=None)
+    return dataclasses.replace(recipe, epochs=epochs, schedule=schedule)
+
+
+def trials_of(
+    recipe: Recipe, folds: Sequence[Fold], labels: IntArray, seed: int, parts: int
+) -> list[Member]:
+    """Short trainings on which rates are tried: one per fold, on some of its rows.
+
+    labels (N,); seed: of the run; parts: see `brief`.
+    """
+    short, stream = brief(recipe, parts), stream_seed(seed, "ladder")
+    return [
+        Member(
+            short,
+            number,
+            sample_rows(fold.train, labels, TRIAL_ROWS, stream),
+            sample_rows(fold.validation, labels, TRIAL_VALIDATION, stream),
+            stream % 2**31,
+        )
+        for number, fold in enumerate(folds)
+    ]
 
 
 def climb(trials: Sequence[Member], trainer: Trainer, deadline: float | None = None) -> Ladder:

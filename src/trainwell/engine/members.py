@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,22 @@ class Member:
         """Steps per epoch; a last incomplete batch is left out (other rows in each epoch)."""
         own = len(self.train) // self.batch
         return own if self.most_steps is None else min(own, self.most_steps)
+
+
+def common_steps(recipe: Recipe, sizes: Sequence[int]) -> tuple[Recipe, int | None]:
+    """A recipe and a number of steps per epoch that let all folds train as one population.
+
+    sizes: training rows of each fold. Folds differ by some rows. Where the difference is small all
+    take the steps of the smallest; which rows an epoch leaves out changes from epoch to epoch.
+    None: each fold its own number.
+
+    >>> common_steps(Recipe(batch_size=10), [101, 99])[1], common_steps(Recipe(), [640, 900])[1]
+    (9, None)
+    """
+    batch = min(recipe.batch_size, *sizes, 10**9)
+    few, many = min(sizes) // batch, max(sizes) // batch
+    recipe = dataclasses.replace(recipe, batch_size=max(2, batch))
+    return recipe, few if few >= 0.9 * many else None
 
 
 def plan(members: Sequence[Member]) -> list[list[int]]:

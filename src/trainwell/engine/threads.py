@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def cores() -> int:
     except (OSError, ValueError):
         pass  # no control group limit here
     return max(1, ours // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+
+
+@contextmanager
+def same_threads() -> Iterator[None]:
+    """Training chooses torch's threads; afterwards they are as the caller had them."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def threads_for(network: nn.Module, batch: int, shape: tuple[int, ...]) -> int:

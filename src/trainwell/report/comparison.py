@@ -13,7 +13,6 @@ from trainwell.report.page import environment
 from trainwell.report.paired import Pairs, paired
 
 Json = Mapping[str, Any]
-REGION = 0.005
 
 
 def write_comparison(found: Json, folder: Path) -> Path:
@@ -49,7 +48,8 @@ def picture(found: Json) -> str:
         [c["fold"] for c in cells],
         nan if ends["low"] is None else ends["low"],
         nan if ends["high"] is None else ends["high"],
-        REGION,
+        found["region"],
+        found["unit"],
     )
 
     def draw(name: str, width: float) -> str:

@@ -17,33 +17,49 @@ LEVEL_WORDS = {"fault": "Fault", "warning": "Warning", "note": "Note"}
 SAFE_RATIOS = (1e-5, 1e-1)  # update over weight, the ends of the shades; 1e-3 is usual
 
 
+def _findings(facts: Json) -> list[tuple[int, Json]]:
+    """Findings with their numbers; what is none is left out, as in files that were changed."""
+    found = facts.get("findings")
+    listed = found if isinstance(found, list | tuple) else []
+    return [(n, f) for n, f in enumerate(listed, start=1) if isinstance(f, Mapping)]
+
+
 def numbered(facts: Json) -> list[dict[str, Any]]:
     """Findings as the page shows them: number, level in words, name in words, the evidence."""
     found = []
-    for number, finding in enumerate(facts.get("findings") or [], start=1):
-        if not isinstance(finding, Mapping):
-            continue
+    for number, finding in _findings(facts):
         level = str(finding.get("level") or "note")
+        remedies, evidence = finding.get("remedies"), finding.get("evidence")
         found.append(
             {
                 "number": number,
                 "level": level,
                 "level_words": LEVEL_WORDS.get(level, level.capitalize()),
                 "code": finding.get("code") or "",
-                "name": str(finding.get("name") or finding.get("code") or "").replace("-", " "),
+                "name": _name(finding),
                 "words": finding.get("words") or "",
-                "remedies": [str(r) for r in finding.get("remedies") or []],
-                "evidence": _evidence_rows(finding.get("evidence") or {}),
+                "remedies": [str(r) for r in remedies] if isinstance(remedies, list) else [],
+                "evidence": _evidence_rows(evidence) if isinstance(evidence, Mapping) else [],
                 "slide": finding.get("slide") or "",
-                "picture": _picture(finding),
+                "picture": str(_where(finding).get("picture") or ""),
             }
         )
     return found
 
 
-def _picture(finding: Json) -> str:
+def _name(finding: Json) -> str:
+    return str(finding.get("name") or finding.get("code") or "").replace("-", " ")
+
+
+def _where(finding: Json) -> Json:
     where = finding.get("where")
-    return str(where.get("picture") or "") if isinstance(where, Mapping) else ""
+    return where if isinstance(where, Mapping) else {}
+
+
+def _finite(value: Any) -> float | None:
+    """A number as it is; None for what is none, or has no place in a picture."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if sound and math.isfinite(value) else None
 
 
 def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
@@ -53,7 +69,9 @@ def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
         if not isinstance(measure, Mapping):
             rows.append((str(name), str(measure)))
             continue
-        value, low, high, limit = (measure.get(k) for k in ("value", "low", "high", "threshold"))
+        value, low, high, limit = (
+            _finite(measure.get(k)) for k in ("value", "low", "high", "threshold")
+        )
         words = "not finite" if value is None else f"{value:.3g}"
         if low is not None and high is not None:
             words += f" ({low:.3g} to {high:.3g})"
@@ -66,33 +84,33 @@ def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
 def regions(facts: Json, picture: str) -> list[plots.Region]:
     """The epochs that findings mark in a picture with an axis of epochs."""
     found = []
-    for number, finding in enumerate(facts.get("findings") or [], start=1):
-        where = finding.get("where") if isinstance(finding, Mapping) else None
-        if isinstance(where, Mapping) and where.get("picture") == picture and where.get("epochs"):
-            start, end = where["epochs"]
-            words = str(finding.get("name") or "").replace("-", " ")
-            found.append(plots.Region(str(number), float(start), float(end), words))
+    for number, finding in _findings(facts):
+        epochs = _where(finding).get("epochs")
+        if _where(finding).get("picture") != picture or not isinstance(epochs, list | tuple):
+            continue
+        ends = [e for e in map(_finite, epochs) if e is not None]
+        if len(ends) == len(epochs) == 2:
+            found.append(plots.Region(str(number), ends[0], ends[1], _name(finding)))
     return found
 
 
 def class_marks(facts: Json, picture: str) -> dict[int, str]:
     """Numbers of findings by class, for the pictures with one row per class."""
     found: dict[int, str] = {}
-    for number, finding in enumerate(facts.get("findings") or [], start=1):
-        where = finding.get("where") if isinstance(finding, Mapping) else None
-        if isinstance(where, Mapping) and where.get("picture") == picture:
-            found |= {int(k): str(number) for k in where.get("classes") or []}
+    for number, finding in _findings(facts):
+        classes = _where(finding).get("classes")
+        if _where(finding).get("picture") == picture and isinstance(classes, list | tuple):
+            found |= {int(k): str(number) for k in map(_finite, classes) if k is not None}
     return found
 
 
 def layer_marks(facts: Json) -> dict[str, str]:
     """Numbers of findings by layer."""
-    found: dict[str, str] = {}
-    for number, finding in enumerate(facts.get("findings") or [], start=1):
-        where = finding.get("where") if isinstance(finding, Mapping) else None
-        if isinstance(where, Mapping) and where.get("layer") is not None:
-            found[str(where["layer"])] = str(number)
-    return found
+    return {
+        str(_where(finding)["layer"]): str(number)
+        for number, finding in _findings(facts)
+        if _where(finding).get("layer") is not None
+    }
 
 
 def layer_pictures(facts: Json, probes: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -1,0 +1,84 @@
+"""What is proposed to type next: a command that changes something."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from functools import partial
+
+import numpy as np
+import pytest
+
+from trainwell.doctor.diagnose import diagnose
+from trainwell.doctor.evidence import Evidence, Setup
+from trainwell.doctor.finding import Check, Finding, Remedy
+from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
+from trainwell.recipe import Linear, Mlp, Recipe, edit, fields_as_text, would_change
+from trainwell.techniques.models import Cnn, ResNet
+from trainwell.terminal import next_command
+
+DEEP = Mlp(hidden=(16,) * 8, activation="sigmoid", norm="none")
+COMMAND = "trainwell fit digits --set 'lr=0.1'"
+
+
+def setup(model):
+    norm = getattr(model, "norm", None)
+    normalised = None if norm is None else norm != "none"
+    return Setup(
+        model=repr(model), activation=getattr(model, "activation", None), normalised=normalised
+    )
+
+
+def found(*remedies):
+    return [Finding("R04", "vanishing-gradient", "fault", 0.9, "", (), remedies).to_json()]
+
+
+def test_settings_of_the_recipe_are_not_proposed():
+    changes = partial(would_change, fields_as_text(Recipe(model=DEEP)))
+    he = Remedy("He", (("init", "He()"),))
+    assert next_command(found(he), COMMAND, changes) == ""
+    assert "init=He()" in next_command(found(he), COMMAND)
+    other = next_command(found(he, Remedy("Xavier", (("init", "Xavier()"),))), COMMAND, changes)
+    assert "init=Xavier()" in other
+    assert next_command(found(Remedy("words alone")), COMMAND, changes) == ""
+
+
+def test_units_that_do_not_saturate_are_a_setting():
+    """What is proposed for a deep sigmoid net can be typed, and makes it one of ReLU units."""
+    changes = partial(would_change, fields_as_text(Recipe(model=DEEP)))
+    remedies = (relu(setup(DEEP)), Remedy("He", (("init", "He()"),)), batch_norm(setup(DEEP)))
+    words = shlex.split(next_command(found(*remedies), COMMAND, changes))
+    assert words[-2] == "--set"
+    name, _, value = words[-1].partition("=")
+    assert edit(Recipe(), {name: value}, "x").model == Mlp(hidden=(16,) * 8, norm="none")
+    assert edit(Recipe(), dict(batch_norm(setup(DEEP)).settings), "x").model.norm == "batch"
+
+
+def test_a_check_of_the_network_gets_the_setting_of_its_recipe():
+    check = Check("N06", "unsuited-activation", "note", 8, 3, "", (Remedy("use ReLU"),))
+    evidence = Evidence(np.arange(1.0), {}, setup=setup(DEEP), checks=(check,))
+    (mended,) = diagnose(evidence).findings
+    (remedy,) = mended.remedies
+    assert (remedy.says, remedy.settings) == ("use ReLU", relu(setup(DEEP)).settings)
+    unknown = dataclasses.replace(evidence, setup=Setup())
+    assert diagnose(unknown).findings[0].remedies == check.remedies
+
+
+@pytest.mark.parametrize("model", [Linear(), ResNet(), None])
+def test_models_without_the_option_get_words_alone(model):
+    known = Setup() if model is None else setup(model)
+    assert relu(known).settings == batch_norm(known).settings == ()
+
+
+def test_units_that_are_silent_become_leaky():
+    remedy = leaky_relu(setup(Cnn()))
+    assert edit(Recipe(), dict(remedy.settings), "x").model.activation == "leaky_relu"
+    assert leaky_relu(setup(DEEP)).settings == ()
+    assert relu(setup(Cnn())).settings == ()
+    assert batch_norm(setup(Cnn())).settings == ()
+
+
+def test_recipes_of_other_versions_are_compared_as_text():
+    fields = {"no such field": "1", "lr": "0.1"}
+    assert not would_change(fields, {"lr": "0.1"})
+    assert would_change(fields, {"lr": "0.2"})
