@@ -72,4 +72,4 @@ def checkup(data: Dataset, recipe: Recipe, split: Split, seed: int, seconds: flo
     )
     left = max(0.5, seconds - (time.monotonic() - began))
     network = preflight(data, recipe, split, seed, left)
-    return Checkup((*checks, *network.checks), time.monotonic() - began)
+    return Checkup.joined(checks, network.checks, time.monotonic() - began)
