@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,7 @@ def admit(
     looked at in float32, where small steps are not lost.
     """
     try:
-        copied = copy.deepcopy(model)
+        copied = _copy(model)
     except Exception as error:
         problem = f"the network cannot be copied ({_said(error)})"
         raise UserError("check", problem, "Give it before it has computed anything.") from None
@@ -86,18 +87,28 @@ def admit(
         return _admit(copied, loss, x, y, classes, seed)
     made = _admit(copied.float(), _widened(loss), x, y, classes, seed)
     kind = str(narrow).removeprefix("torch.")
-    if isinstance(made, Check):
-        if made.code == "D04" or not _runs(copy.deepcopy(model), loss, x, y):
-            return made
+    trouble = [made] if isinstance(made, Check) else made[1]
+    if trouble and trouble[0].code != "D04" and _runs(_copy(model), loss, x, y):
         words = f"The network computes in {kind}, and a copy in float32 does not run. Nothing was "
         words += "measured, since in 16 bits rounding looks like a fault."
         remedy = Remedy("give a float32 network, and compute in 16 bits with torch.autocast")
         return Check("N08", "not-measured", "note", None, None, words, (remedy,))
+    if isinstance(made, Check):
+        return made
     words = f"Weights are held in {kind}, where small steps are lost; all was measured on a copy "
     words += "in float32."
     remedy = Remedy("hold weights in float32, and compute in 16 bits with torch.autocast")
     said = Check("N08", "sixteen-bit-weights", "note", None, None, words, (remedy,))
     return made[0], [said, *made[1]]
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """A deep copy; torch itself cannot copy buffers whose size is not yet known."""
+    unknown = [b for b in model.buffers() if isinstance(b, nn.parameter.UninitializedBuffer)]
+    anew: dict[int, Any] = {
+        id(b): nn.parameter.UninitializedBuffer(device=b.device, dtype=b.dtype) for b in unknown
+    }
+    return copy.deepcopy(model, anew)
 
 
 def _widened(loss: Loss) -> Loss:
@@ -137,7 +148,7 @@ def _admit(
         words = f"{bad:.1%} of the inputs are NaN or infinite."
         remedy = Remedy("impute missing values before training")
         return Check("D04", "not-finite-inputs", "fault", bad, 0.0, words, (remedy,))
-    pristine = copy.deepcopy(copied)
+    pristine = _copy(copied)
     count = _rows_to_look_at(copied, x)
     try:
         out = forward(copied, x[:count]).detach()
@@ -185,7 +196,7 @@ def _rows_to_look_at(model: nn.Module, x: Tensor) -> int:
     """How many rows make a pass of no more than about a second; at least 32."""
     most = probe_rows(x)
     try:
-        trial = copy.deepcopy(model)
+        trial = _copy(model)
         for _ in range(2):  # the first pass of a process takes longer
             began = time.monotonic()
             forward(trial, x[:TRIAL])
