@@ -180,9 +180,11 @@ def test_outputs_and_targets_are_counted_alike() -> None:
 def test_a_slow_network_leaves_checks_out_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_pace", lambda s: 30.0)  # seconds a step
     found = check(mlp(12, 32, 4), CE, *clouds(), seconds=1)
-    assert found.checks and all(c.undecided for c in found.checks)
+    names = {c.name for c in found.checks if c.undecided}
+    assert {"parameters-not-learning", "dead-at-birth", "ignores-its-input"} <= names
+    assert {"softmax-twice", "wrong-width", "bottleneck"} & names == set()
     assert found.worst == "pass" and found.findings() == []
-    assert str(found).startswith("not decided for lack of time: samples-mixed")
+    assert "not decided for lack of time: samples-mixed" in str(found)
     monkeypatch.setattr(admission, "_pace", lambda s: 0.1)
     levels = {c.code: c for c in check(mlp(12, 32, 4), CE, *clouds(), seconds=60).checks}
     assert levels["N12"].level == levels["N13"].level == levels["F08"].level == "pass"

@@ -64,8 +64,9 @@ def check(
 
     seconds: when they are over, no short training goes on. All else is some dozens of passes and
     steps, of usual networks less than a second. Where one step takes more than 0.15 seconds, they
-    too are left out once the time is up (three seconds at least), and only what has been begun is
-    finished. What was left out says so. A network in 16 bits is looked at as a copy in float32.
+    too are left out once the time is up (three seconds at least, the first passes aside), and only
+    what has been begun is finished. What was left out says so. A network in 16 bits is looked at
+    as a copy in float32.
 
     Raises UserError where there is nothing to look at: no rows, sparse or meta tensors, a
     ScriptModule. What goes wrong inside the network or the loss is a check that failed, never a
@@ -102,7 +103,7 @@ def check(
             steps=steps,
             optimizer=kind,
             until=began + seconds,
-            latest=began + max(seconds, GRACE),
+            latest=max(began + seconds, time.monotonic() + GRACE),
         )
         checks += [*troubles, *all_checks(specimen)]
     return Checkup.of(checks, time.monotonic() - began)
@@ -167,7 +168,7 @@ def preflight(
             steps=rule_steps(recipe),
             optimizer=type(recipe.optimizer).__name__,
             until=began + seconds,
-            latest=began + max(seconds, GRACE),
+            latest=max(began + seconds, time.monotonic() + GRACE),
             regularisers={"input dropout": recipe.input_dropout},
         )
         decays = recipe.penalty(L1, on_biases=True) + recipe.penalty(L2, on_biases=True)
