@@ -114,10 +114,9 @@ def admit(
 
 def _copy(model: nn.Module) -> nn.Module:
     """A deep copy; torch itself cannot copy buffers whose size is not yet known."""
-    unknown = [b for b in model.buffers() if isinstance(b, nn.parameter.UninitializedBuffer)]
-    anew: dict[int, Any] = {
-        id(b): nn.parameter.UninitializedBuffer(device=b.device, dtype=b.dtype) for b in unknown
-    }
+    kind: Any = nn.parameter.UninitializedBuffer
+    unknown = [b for b in model.buffers() if isinstance(b, kind)]
+    anew: dict[int, Any] = {id(b): kind(device=b.device, dtype=b.dtype) for b in unknown}
     return copy.deepcopy(model, anew)
 
 
