@@ -38,8 +38,8 @@ def check_data(
     The arguments are those of `fit`. Labels of the sealed test part are not looked at; its inputs
     only for rows that occur in training as well. Raises UserError for what the user can mend.
 
-    >>> print(check_data("wine").worst)
-    pass
+    >>> [f.name for f in check_data("wine").findings()]
+    ['sorted-order']
     """
     data = read(
         source,
@@ -72,4 +72,4 @@ def checkup(data: Dataset, recipe: Recipe, split: Split, seed: int, seconds: flo
     )
     left = max(0.5, seconds - (time.monotonic() - began))
     network = preflight(data, recipe, split, seed, left)
-    return Checkup((*checks, *network.checks), time.monotonic() - began)
+    return Checkup.joined(checks, network.checks, time.monotonic() - began)

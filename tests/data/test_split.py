@@ -334,3 +334,21 @@ def test_samples_keep_the_proportions(size: int, seed: int) -> None:
     share = np.bincount(labels[found], minlength=3) / len(found)
     assert np.abs(share - np.array([90, 40, 20]) / 150).max() <= 1.5 / len(found)
     assert np.array_equal(found, sample_rows(rows, labels, size, seed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("combinations", [4, 6, 9])
+def test_few_different_rows_among_many_are_divided(combinations: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kind = np.r_[np.arange(combinations), rng.integers(0, combinations, 300 - combinations)]
+    data = labelled(rng.permutation(np.arange(300) % 2), kind.astype(np.float32)[:, None])
+    split = split_of(data, seed)
+    check_partition(data, split)
+    assert 0 < len(split.folds) < combinations
+
+
+def test_one_row_given_many_times_cannot_be_divided() -> None:
+    for count in (1, 2):
+        x = (np.arange(300) % count).astype(np.float32)[:, None]
+        with pytest.raises(DataError, match=r"too few different rows|of one group"):
+            split_of(labelled(np.arange(300) // 2 % 2, x))

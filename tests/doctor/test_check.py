@@ -43,7 +43,7 @@ def test_short_trainings_of_a_sound_network_pass(name: str) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_named(name: str) -> None:
     codes, least, (model, loss, x, y, options) = FAULTS[name]
-    trains = bool(codes & {"F08", "F09", "R02"})
+    trains = bool(codes & {"F08", "F09", "R02", "R03"})
     found = check(model, loss, x, y, seconds=60 if trains else 0, **options)
     levels = [c.level for c in found.checks if c.code in codes]
     assert levels and max(map(LEVELS.index, levels)) >= LEVELS.index(least), str(found)

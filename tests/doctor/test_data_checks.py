@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from helpers.data import clips, labelled, pictures, table
+from trainwell.checking import checkup
 from trainwell.data.dataset import Column, Dataset, TableSchema
 from trainwell.data.read import read
 from trainwell.data.samples import is_present
 from trainwell.data.split import Fold, SealedTest, Split, make_split
 from trainwell.doctor.data_checks import data_checks
 from trainwell.doctor.finding import Check
+from trainwell.recipe import Recipe
 from trainwell.techniques.preprocess import Center, LogMel, Raw, Standardize
 
 NAMES = [
@@ -362,3 +364,43 @@ def test_parts_that_were_prepared_differently() -> None:
 def test_random_parts_do_not_differ(seed: int) -> None:
     for name in ("iris", "wine", "digits"):
         assert checks(sample(name), seed)["drift-between-parts"].level == "pass"
+
+
+def test_a_file_is_called_sorted_only_where_batches_are_of_one_class() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 3))
+    mixed = (rng.random(600) < 0.5).astype(np.int64)
+    stays = rng.random(600) < 0.4  # rows whose class is that of the row before
+    clumped = mixed.copy()
+    for i in range(1, 600):
+        clumped[i] = clumped[i - 1] if stays[i] else mixed[i]
+    found = {}
+    for name, y in (("clumped", clumped), ("sorted", np.sort(mixed))):
+        data = labelled(y, x)
+        found[name] = checks(data)["sorted-order"]
+        assert found[name].level == "note"
+    assert "rows of a class tend to follow each other" in found["clumped"].words
+    assert "The file is sorted by class" in found["sorted"].words
+    shown = checks(labelled(clumped, x), shuffle="never")["sorted-order"]
+    assert shown.level == "warning" and "sorted:" not in shown.words
+
+
+def test_one_column_and_many_are_said_in_good_english() -> None:
+    data = with_column(table(), np.ones(len(table())), "still")
+    assert '1 column never changes: "still"' in checks(data)["constant-columns"].words
+    data = with_column(data, np.ones(len(data)), "quiet")
+    assert "2 columns never change" in checks(data)["constant-columns"].words
+
+
+def test_one_problem_is_one_row_of_data_and_network_together() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    data = labelled(y, 1000 * rng.normal(size=(300, 4)) + 500 * y[:, None])
+    recipe = Recipe(preprocess=(Center(),))
+    split = make_split(data, seed=0, folds=3, test=0.2)
+    found = checkup(data, recipe, split, 0, 60.0)
+    for code in ("D01", "D02"):
+        assert len([c for c in found.checks if c.code == code]) == 1
+    assert found.worst == "fault"
+    keys = [(c.code, c.name) for c in found.checks]
+    assert len(keys) == len(set(keys))

@@ -197,7 +197,8 @@ def _group_folds(labels: IntArray, units: IntArray, parts: int, seed: int) -> In
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold = np.zeros(len(labels), np.int64)
-    parts = min(parts, int(np.bincount(labels).max()))  # scikit-learn refuses more
+    # scikit-learn refuses more; with fewer than two, callers say that there is too little.
+    parts = min(parts, int(np.bincount(labels).max()), len(np.unique(units)))
     if parts < 2:
         return fold
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed % 2**32)

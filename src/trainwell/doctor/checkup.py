@@ -46,10 +46,25 @@ class Checkup:
 
         return cls(tuple(sorted(checks, key=rank)), seconds)
 
+    @classmethod
+    def joined(cls, first: Iterable[Check], second: Iterable[Check], seconds: float) -> Checkup:
+        """Two lists of checks one after the other, in their orders.
+
+        Both may look for one problem, such as unscaled inputs in the data and in what enters the
+        network: of checks with the same code and name the heavier stays, of equals the first.
+        """
+        before, after = list(first), list(second)
+        rivals = {_key(c): c for c in after}
+        kept = [c for c in before if _weight(c) >= _weight(rivals.get(_key(c), c))]
+        held = {_key(c) for c in kept}
+        return cls((*kept, *(c for c in after if _key(c) not in held)), seconds)
+
     @property
     def worst(self) -> Level:
-        """The heaviest level of all checks; "pass" where there are none."""
-        return max((c.level for c in self.checks), key=LEVELS.index, default="pass")
+        """The heaviest level of all checks that were made; "pass" where there are none."""
+        return max(
+            (c.level for c in self.checks if not c.undecided), key=LEVELS.index, default="pass"
+        )
 
     def findings(self) -> list[Finding]:
         """Checks that did not pass, in the same order."""
@@ -60,25 +75,33 @@ class Checkup:
         return {"checks": [c.to_json() for c in self.checks]}
 
     def __str__(self) -> str:
-        """A table, one check a row, remedies below it, and a line that counts."""
-        width = max((len(c.name) for c in self.checks), default=0)
+        """A table, one check a row with its remedies; what was not made; a line that counts."""
+        made = [c for c in self.checks if not c.undecided]
+        width = max((len(c.name) for c in made), default=0)
         lines = []
-        for c in self.checks:
+        for c in made:
             lines.append(
                 f"{WORDS[c.level]}  {c.code}  {c.name:<{width}}  {_number(c.value):>7}  {c.words}"
             )
             if c.level != "pass":
                 lines += [f"{'':12}{'':{width}}         - {remedy}" for remedy in c.remedies]
-        return "\n".join([*lines, self._summary()])
+        return "\n".join([*lines, *self._left_out(), self._summary()])
+
+    def _left_out(self) -> list[str]:
+        """At most one line: the checks that were not made."""
+        names = [c.name for c in self.checks if c.undecided]
+        return [f"not decided for lack of time: {', '.join(names)}"] if names else []
 
     def _summary(self) -> str:
-        counts = counts_by_level(c.level for c in self.checks)
+        counts = counts_by_level(c.level for c in self.checks if not c.undecided)
         names = {"fault": "fault", "warning": "warning", "note": "note", "pass": "passed"}
         parts = [
             f"{count} {names[level]}{'s' if count > 1 and level != 'pass' else ''}"
             for level, count in counts.items()
             if count
         ]
+        left_out = sum(c.undecided for c in self.checks)
+        parts += [f"{left_out} not decided"] if left_out else []
         total = "1 check" if len(self.checks) == 1 else f"{len(self.checks)} checks"
         return f"{total} in {self.seconds:.1f} s: {', '.join(parts) or 'nothing to say'}."
 
@@ -92,6 +115,8 @@ class Checkup:
         }
         rows = []
         for c in self.checks:
+            if c.undecided:
+                continue
             says = html.escape(c.words)
             if c.level != "pass" and c.remedies:
                 items = "".join(f"<li>{html.escape(str(r))}</li>" for r in c.remedies)
@@ -103,8 +128,17 @@ class Checkup:
                 f'<td style="text-align:left">{says}</td></tr>'
             )
         head = "<tr><th></th><th>code</th><th>check</th><th>measured</th><th>says</th></tr>"
-        summary = html.escape(self._summary())
+        summary = "<br>".join(map(html.escape, [*self._left_out(), self._summary()]))
         return f"<table>{head}{''.join(rows)}</table><p>{summary}</p>"
+
+
+def _key(check: Check) -> tuple[str, str]:
+    return check.code, check.name
+
+
+def _weight(check: Check) -> int:
+    """Its level as a number; below all others where it was not made."""
+    return -1 if check.undecided else LEVELS.index(check.level)
 
 
 def _number(value: float | None) -> str:

@@ -130,10 +130,20 @@ def sorted_order(sample: Sample, shuffle: Shuffle = "every_epoch", batch: int = 
     if z < SORTED:
         if shuffle in ("never", "by_class"):
             level = "fault" if ratio < MIXED else "warning"
-            words = f"Rows are shown sorted: {words}"
+            shown = (
+                "Rows are shown sorted"
+                if ratio < MIXED
+                else "Rows of a class tend to be shown after each other"
+            )
+            words = f"{shown}: {words}"
         else:
             level = "note"
-            words = f"The file is sorted by class, and rows are shuffled for training: {words}"
+            order = (
+                "The file is sorted by class"
+                if ratio < MIXED
+                else "In the file rows of a class tend to follow each other"
+            )
+            words = f"{order}, and rows are shuffled for training: {words}"
     mend = (Remedy("shuffle in every epoch", (("shuffle", "every_epoch"),)),)
     return Check(
         "D09", name, level, z, SORTED, words + ".",

@@ -141,12 +141,11 @@ def constant_columns(sample: Sample, facts: Sequence[ColumnFacts]) -> Check:
     level: Level = "note" if constant or nearly else "pass"
     parts = []
     if constant:
-        parts.append(f"{counted(len(constant), 'column')} never change: {listed(constant)}")
+        many = counted(len(constant), "column never changes", "columns never change")
+        parts.append(f"{many}: {listed(constant)}")
     if nearly:
-        parts.append(
-            f"{counted(len(nearly), 'column')} hold one value in over 99.9 % of the rows: "
-            + listed(nearly)
-        )
+        many = counted(len(nearly), "column holds", "columns hold")
+        parts.append(f"{many} one value in over 99.9 % of the rows: {listed(nearly)}")
     words = "; ".join(parts) + "." if parts else f"All {len(facts)} columns vary."
     ignored = sample.data.schema.ignored if sample.data.schema.kind == "table" else ()
     if ignored:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import Split
 from trainwell.doctor import classes, columns, drift, duplicates, labels, leaks, scale
-from trainwell.doctor.finding import Check
-from trainwell.doctor.sample import Sample, unsaid
+from trainwell.doctor.finding import Check, out_of_time
+from trainwell.doctor.sample import Sample
 from trainwell.doctor.simple_models import reference_scores
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ def data_checks(
 
 
 def _in_time(sample: Sample, code: str, name: str, check: Callable[[], Check]) -> Check:
-    return unsaid(code, name, "the time for checks was up") if sample.late else check()
+    return out_of_time(code, name) if sample.late else check()

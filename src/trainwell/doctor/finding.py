@@ -14,6 +14,8 @@ from typing import Any, Literal
 Level = Literal["pass", "note", "warning", "fault"]
 LEVELS: tuple[Level, ...] = ("pass", "note", "warning", "fault")  # in order of weight
 
+NO_TIME = "Not decided: the time for checks was up."
+
 # Causes come before symptoms: the order in which problems are looked into and mended. A learning
 # rate is cleared before capacity, since one that is too low looks like a network too small.
 ORDER = (
@@ -137,6 +139,11 @@ class Check:
     remedies: tuple[Remedy, ...] = ()
     slide: str = ""
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it was not made, for lack of time."""
+        return self.level == "note" and self.value is None and self.words == NO_TIME
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, as `check --json` prints it."""
         return {
@@ -151,15 +158,13 @@ class Check:
         }
 
     def as_finding(self) -> Finding | None:
-        """The finding that a failed check is; None when it passed."""
-        if self.level == "pass":
+        """The finding that a failed check is; None when it passed or was not made."""
+        if self.level == "pass" or self.undecided:
             return None
-        measured = self.value is not None and math.isfinite(self.value)
-        evidence = (
-            (Measure("measured", float(self.value or 0.0), threshold=self.threshold),)
-            if measured
-            else ()
-        )
+        evidence: tuple[Measure, ...] = ()
+        if self.value is not None and math.isfinite(self.value):
+            measured = self.name.replace("-", "_")
+            evidence = (Measure(measured, float(self.value), threshold=self.threshold),)
         confidence = {"note": 0.5, "warning": 0.8, "fault": 0.95}[self.level]
         return Finding(
             self.code,
@@ -171,6 +176,16 @@ class Check:
             self.remedies,
             slide=self.slide,
         )
+
+
+def out_of_time(code: str, name: str, slide: str = "") -> Check:
+    """A check that was not made for lack of time: a note, which is no finding.
+
+    >>> late = out_of_time("F08", "cannot-overfit-tiny-batch")
+    >>> late.level, late.words, late.as_finding()
+    ('note', 'Not decided: the time for checks was up.', None)
+    """
+    return Check(code, name, "note", None, None, NO_TIME, (), slide)
 
 
 def _number(value: float | None) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.finding import Check, Level, Remedy, out_of_time
 from trainwell.doctor.lossprobe import value_of
 from trainwell.doctor.output_checks import chance_loss, wrong_first_loss
 from trainwell.doctor.specimen import NORMS, Attempt, Specimen, forward
@@ -30,6 +30,7 @@ HUGE = 10.0  # times the spread of the inputs
 FLAT = 1e-3  # spread of the outputs over rows
 DEAD_NOTE, DEAD, DEAD_MOST = 0.2, 0.4, 0.6  # share of a layer's units that stay silent
 SCALE, RATIO, TINY = 10.0, 100.0, 0.05  # of inputs
+ENOUGH = 32  # rows from which on silence for all of them says something
 WAKE = 40  # steps after which silent units are looked at again
 PAIRS = 256  # units that are compared with each other, at most
 
@@ -65,6 +66,8 @@ def constant_weights(s: Specimen, tape: Tape) -> Check:
             continue
         share = _twins(weight)
         zero = not bool(weight.any())
+        if share >= SYMMETRIC and zero and not s.affords(3):
+            return out_of_time("I01", name, SLIDE)
         if share >= SYMMETRIC and zero:
             after = after or _after_steps(s, 3)
             later = dict(after.named_modules()).get(names[module])
@@ -198,6 +201,12 @@ def dead_at_birth(s: Specimen, tape: Tape) -> Check:
     name = "dead-at-birth"
     silent = _silent(tape)
     worst = max((share for share, _, _ in silent), default=0.0)
+    if worst > DEAD_NOTE and len(s.probe[0]) < ENOUGH:
+        words = f"Not decided: {len(s.probe[0])} rows are too few to call a unit silent, at least "
+        words += f"{ENOUGH} are needed."
+        return Check("I04", name, "pass", None, DEAD, words, (), SLIDE)
+    if worst > DEAD_NOTE and _can_learn(s) and not s.affords(WAKE):
+        return out_of_time("I04", name, SLIDE)
     if worst > DEAD_NOTE and _can_learn(s):
         trained = _after_steps(s, WAKE)
         again = _silent(record(trained, s.probe[0], train=len(s.x) > 1))

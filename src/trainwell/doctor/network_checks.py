@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.finding import Check, Level, Remedy, out_of_time
 from trainwell.doctor.specimen import DROPOUTS, Attempt, Specimen, forward
 from trainwell.doctor.tape import Event, Tape, record, weight_layers
 
@@ -47,8 +47,11 @@ def missing_nonlinearity(s: Specimen, tape: Tape) -> Check:
     else, and nothing else in the network uses the first layer's outputs.
     """
     name, layers = "missing-nonlinearity", tape.weights()
-    found, least = [], float("inf")
+    found, least, late = [], float("inf"), False
     for number, (first, second) in enumerate(pairwise(layers)):
+        late = not s.affords(1 + number)
+        if late:
+            break
         bend = _bend(s, number, first, second)
         if bend is None:
             continue
@@ -56,6 +59,8 @@ def missing_nonlinearity(s: Specimen, tape: Tape) -> Check:
         if bend < AFFINE:
             found.append((first, second))
     value = least if least < float("inf") else None
+    if not found and late:
+        return out_of_time("N05", name, SLIDE)
     if not found:
         words = "What lies between two weight layers is not linear."
         return Check("N05", name, "pass", value, AFFINE, words, (), SLIDE)

@@ -93,6 +93,12 @@ def wrong_width(s: Specimen, made: str) -> Check:
         words = f"{width} outputs for {classes} classes."
         return Check("N02", name, "pass", width, classes, words, (), slide)
     remedy = Remedy(f"give the last layer {classes} outputs")
+    kinds = len(torch.unique(s.y))
+    if not s.stated and classes > max(width, 2 * kinds):
+        words = f"The largest of {kinds} class numbers is {classes - 1:,} and the network has "
+        words += f"{width} outputs: some classes cannot be predicted."
+        remedy = Remedy(f"number the {kinds} classes from 0 on")
+        return Check("N02", name, "fault", width, classes, words, (remedy,), slide)
     if width < classes:
         words = f"The network has {width} outputs for {classes} classes: some cannot be predicted."
         return Check("N02", name, "fault", width, classes, words, (remedy,), slide)

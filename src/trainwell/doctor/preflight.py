@@ -17,12 +17,12 @@ from trainwell.data.split import Split, sample_rows
 from trainwell.doctor.admission import admit, all_checks
 from trainwell.doctor.checkup import Checkup
 from trainwell.doctor.finding import Check
+from trainwell.doctor.intake import looked_at, rows_of, targets_of
 from trainwell.doctor.lossprobe import Loss
 from trainwell.doctor.specimen import (
     Step,
     StepMaker,
     adam_steps,
-    as_tensor,
     steps_of,
     undisturbed,
 )
@@ -37,6 +37,7 @@ from trainwell.techniques.optim.matrix import Muon
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import L1, L2
 
+GRACE = 3.0  # seconds that slow networks are given at least for what is no training
 RECIPE_ROWS = 1000  # training rows on which a recipe's network is looked at, at most
 
 
@@ -57,11 +58,19 @@ def check(
     model: any nn.Module; it comes back unchanged to the bit, experiments are made on copies.
     loss: any function of (outputs, targets) that gives a number. X (N, ...), y (N, ...): training
     rows as the network and the loss take them, tensors or arrays; a few hundred are enough, at most
-    2000 are used. optimizer: the one that will train it, to see that it holds all parameters.
-    classes: C, where the targets do not say. lr: the rate that will be used; without it, that of
-    the optimizer. seconds: an upper bound, short trainings are left out when time is used up.
-    Raises UserError where there is nothing to look at. What goes wrong inside the network or the
-    loss is a check that failed, never a traceback.
+    2000 are used. Names of classes in y become their places in sorted order. optimizer: the one
+    that will train it, to see that it holds all parameters. classes: C, where the targets do not
+    say. lr: the rate that will be used; without it, that of the optimizer.
+
+    seconds: when they are over, no short training goes on. All else is some dozens of passes and
+    steps, of usual networks less than a second. Where one step takes more than 0.15 seconds, they
+    too are left out once the time is up (three seconds at least, the first passes aside), and only
+    what has been begun is finished. What was left out says so. A network in 16 bits is looked at
+    as a copy in float32.
+
+    Raises UserError where there is nothing to look at: no rows, sparse or meta tensors, a
+    ScriptModule. What goes wrong inside the network or the loss is a check that failed, never a
+    traceback.
 
     >>> net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3), nn.Softmax(dim=1))
     >>> X, y = torch.randn(60, 4), torch.arange(60) % 3
@@ -69,13 +78,8 @@ def check(
     'softmax-twice'
     """
     began = time.monotonic()
-    if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise UserError("check", f"the model is {kind}, not an nn.Module", "Give the network.")
-    if not callable(loss):
-        problem = f"the loss is {type(loss).__name__}, not a function"
-        raise UserError("check", problem, "Give a function of outputs and targets.")
-    inputs, targets = as_tensor(X, "X"), as_tensor(y, "y")
+    model = looked_at(model, loss, optimizer)
+    inputs, targets = rows_of(X), targets_of(y)
     if len(inputs) != len(targets):
         problem = f"X has {len(inputs)} rows and y has {len(targets)}"
         raise UserError("check", problem, "Give one target for each row.")
@@ -99,6 +103,7 @@ def check(
             steps=steps,
             optimizer=kind,
             until=began + seconds,
+            latest=max(began + seconds, time.monotonic() + GRACE),
         )
         checks += [*troubles, *all_checks(specimen)]
     return Checkup.of(checks, time.monotonic() - began)
@@ -137,8 +142,8 @@ def preflight(
 
     The network, its pre-processing, its initial weights, loss and optimiser are those of the first
     fold's training; up to 1000 of its training rows are looked at. Penalties, class weights,
-    augmentation and schedule are left out. seconds: an upper bound, short trainings are left out
-    when time is used up. Raises UserError for a network that cannot be built.
+    augmentation and schedule are left out. seconds: as for `check`. Raises UserError for
+    a network that cannot be built.
     """
     began = time.monotonic()
     rows = sample_rows(split.folds[0].train, data.labels, RECIPE_ROWS, seed)
@@ -163,6 +168,7 @@ def preflight(
             steps=rule_steps(recipe),
             optimizer=type(recipe.optimizer).__name__,
             until=began + seconds,
+            latest=max(began + seconds, time.monotonic() + GRACE),
             regularisers={"input dropout": recipe.input_dropout},
         )
         decays = recipe.penalty(L1, on_biases=True) + recipe.penalty(L2, on_biases=True)

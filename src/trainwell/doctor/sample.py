@@ -114,7 +114,7 @@ class Sample:
 
 
 def unsaid(code: str, name: str, why: str, slide: str = "") -> Check:
-    """A check that could not be decided, with the reason."""
+    """A check that does not apply, or for which the data say too little, with the reason."""
     return Check(code, name, "pass", None, None, f"Not decided: {why}.", slide=slide)
 
 

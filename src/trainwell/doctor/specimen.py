@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from trainwell.doctor.finding import Check
 from trainwell.doctor.lossprobe import Loss, LossNature
-from trainwell.errors import UserError
 
 PROBE, LEAST = 256, 64  # rows on which a network is looked at, at most and at least
 NUMBERS = 1 << 18  # in them: fewer rows of large inputs
 ROWS = 2000  # rows from which batches for short trainings are drawn, at most
 BATCH = 32  # rows of a step in a short training
+SLOW, CHEAP = 0.15, 0.5  # seconds: a step of a slow network; steps for which there is always time
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 NORMS = (
     nn.modules.batchnorm._BatchNorm,
@@ -84,6 +84,7 @@ class Specimen:
 
     x (N, ...), y (N, ...): some rows, in random order; probe rows are the first of them.
     out: outputs in eval mode for the probe rows, detached. classes: C where it is known.
+    until ends short trainings. `latest` ends, of slow networks, the other checks as well.
     stated: whether C was given and not counted in the targets.
     regularisers: what a recipe drops, by name ("input dropout": 0.3).
     """
@@ -100,7 +101,9 @@ class Specimen:
     lr: float | None = None
     steps: StepMaker = adam_steps
     optimizer: str = "Adam"
-    until: float = field(default=float("inf"))  # time.monotonic() at which time is used up
+    until: float = float("inf")  # time.monotonic() at which time is used up
+    latest: float = float("inf")  # that at which nothing at all is begun any more, if it is slow
+    pace: float = 0.0  # seconds of one step on a copy
     regularisers: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -112,6 +115,17 @@ class Specimen:
     def in_time(self) -> bool:
         """Whether there is time left."""
         return time.monotonic() < self.until
+
+    @property
+    def slow(self) -> bool:
+        """Whether single steps take so long that checks must be left out."""
+        return self.pace > SLOW
+
+    def affords(self, steps: int) -> bool:
+        """Whether there is time for so many steps; always so where they take next to none."""
+        needed = steps * self.pace
+        cheap = not self.slow and needed <= CHEAP
+        return cheap or time.monotonic() + needed < self.latest
 
     def fresh(self, dropout: bool = True) -> nn.Module:
         """A copy of the network for an experiment; without `dropout` nothing is dropped."""
@@ -154,11 +168,12 @@ def switch_off_dropout(model: nn.Module) -> None:
 def forward(model: nn.Module, x: Tensor, *, train: bool = False, seed: int = 0) -> Tensor:
     """Outputs of the network, its random numbers the same in every call.
 
-    Of a tuple or a mapping the first tensor is taken, or what is called logits.
+    Of a tuple or a mapping the first tensor is taken, or what is called logits. The network gets
+    rows of its own, which it may change in place.
     """
     model.train(train)
     torch.manual_seed(seed)
-    return _tensor(model(x))
+    return _tensor(model(x.clone()))
 
 
 def _tensor(raw: Any) -> Tensor:
@@ -186,24 +201,16 @@ def undisturbed() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        with (
+            torch.random.fork_rng(devices=devices),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)
         np.random.set_state(theirs)  # noqa: NPY002
         random.setstate(python)
-
-
-def as_tensor(values: Any, what: str) -> Tensor:
-    """Rows as a tensor; whole numbers of an array become int64, as torch wants class numbers."""
-    try:
-        found = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    except (TypeError, ValueError) as error:
-        raise UserError("check", f"{what} cannot be a tensor ({error})", "Give an array.") from None
-    if found.ndim == 0 or not len(found):
-        raise UserError("check", f"{what} holds no rows", "Give some training rows.")
-    whole = not isinstance(values, Tensor) and found.dtype in (torch.int8, torch.int16, torch.int32)
-    return found.detach().long() if whole else found.detach()
 
 
 def chosen_rows(count: int, y: Tensor, seed: int) -> Tensor:
@@ -213,26 +220,32 @@ def chosen_rows(count: int, y: Tensor, seed: int) -> Tensor:
     if y.is_floating_point() or y.ndim != 1:
         return order
     labels = y[order.to(y.device)].cpu()
-    turn = torch.zeros(len(order), dtype=torch.long)
-    for c in range(int(labels.min()), int(labels.max()) + 1):
-        mine = (labels == c).nonzero().flatten()
-        turn[mine] = torch.arange(len(mine))
+    _, place, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    before = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    sorted_rows = place.argsort(stable=True)
+    turn = torch.empty(len(order), dtype=torch.long)  # how many rows of its class come before it
+    turn[sorted_rows] = torch.arange(len(order)) - before
     first = (turn < 2).nonzero().flatten()  # two of each class
     rest = (turn >= 2).nonzero().flatten()
     return torch.cat([order[first], order[rest]])
 
 
 def probe_rows(x: Tensor) -> int:
-    """How many of the rows (N, ...) a network is looked at with."""
+    """How many of the rows (N, ...) a network is looked at with, at most."""
     return min(len(x), PROBE, max(LEAST, NUMBERS // max(1, x[0].numel())))
 
 
-def count_classes(y: Tensor, given: int | None) -> int | None:
-    """C: as given, or counted in targets that are class numbers or one-hot."""
+def count_classes(y: Tensor, given: int | None, ignored: int | None = None) -> int | None:
+    """C: as given, or counted in targets that are class numbers or one-hot.
+
+    ignored: a class number that the loss leaves out, torch's `ignore_index`.
+    """
     if given is not None:
         return given
     if not y.is_floating_point():
-        return max(2, int(y.max()) + 1) if y.ndim <= 2 or y.shape[1] == 1 else None
+        counts = y if ignored is None else y[y != ignored]
+        known = y.ndim <= 2 or y.shape[1] == 1
+        return max(2, int(counts.max()) + 1) if known and counts.numel() else None
     if y.ndim == 2 and y.shape[1] > 1:
         hot = bool(((y.sum(1) - 1).abs() < 1e-3).all()) and bool((y >= 0).all())
         return y.shape[1] if hot else None

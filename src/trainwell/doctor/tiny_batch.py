@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.finding import Check, Level, Remedy, out_of_time
 from trainwell.doctor.lossprobe import correct
 from trainwell.doctor.specimen import BATCH, Attempt, Specimen, StepMaker, adam_steps, forward
 from trainwell.doctor.tape import weight_layers
@@ -20,11 +20,11 @@ SLIDE = "Performance plot"
 TINY, MOST_STEPS, LOOK = 20, 500, 10  # rows, steps, steps between two looks
 NEARLY = 0.9  # of the tiny batch's rows
 PASSED = 0.05  # of the first loss, where targets are no classes
+FEWEST = 8  # rows between which inputs are exchanged
 ROUNDS, PAIRED_STEPS, SURE = 10, 20, 4.0  # of paired trainings; standard errors
 RATES, RUNGS, STEPS = (1e-6, 10.0), 22, 2  # of the range test
 FALLS, RISES = 0.02, 1.3  # relative change of the loss that counts
 OUTSIDE = 3.0  # times outside of the bracket
-LATE = "There was not enough time left for this check."
 
 
 def short_trainings(s: Specimen) -> list[Attempt]:
@@ -34,11 +34,6 @@ def short_trainings(s: Specimen) -> list[Attempt]:
         ("F09", "ignores-its-input", lambda: ignores_its_input(s)),
         ("R02", "learning-rate-bracket", lambda: learning_rate_bracket(s)),
     ]
-
-
-def late(code: str, name: str, slide: str) -> Check:
-    """A check that was not made."""
-    return Check(code, name, "note", None, None, LATE, (), slide)
 
 
 def tiny_rows(s: Specimen) -> Tensor:
@@ -69,14 +64,14 @@ def cannot_overfit(s: Specimen) -> Check:
         plans += [(s.steps, s.lr), (s.steps, None if s.lr is None else s.lr / 5)]
     for make, rate in plans:
         if not s.in_time:
-            return late("F08", name, SLIDE)
+            return out_of_time("F08", name, SLIDE)
         done, steps = _overfit(s, x, y, make, rate)
         best = max(best, done)
         tried.append("its own rate" if rate is None else f"{rate:g}")
         if best >= 1:
             break
         if math.isnan(done):
-            return late("F08", name, SLIDE)
+            return out_of_time("F08", name, SLIDE)
     if best >= 1:
         words = f"{len(x)} rows are learned by heart in {steps} steps."
         return Check("F08", name, "pass", best, 1.0, words, (), SLIDE)
@@ -112,8 +107,8 @@ def _overfit(
             share = max(share, done)
             if share >= 1:
                 return share, number
-            if not s.in_time:
-                return math.nan, number
+        if not s.in_time:
+            return math.nan, number
     return share, MOST_STEPS
 
 
@@ -124,6 +119,9 @@ def ignores_its_input(s: Specimen) -> Check:
     with inputs exchanged between rows; more of both until the difference is clear.
     """
     name = "ignores-its-input"
+    if len(s.x) < FEWEST:
+        words = f"Not decided: {len(s.x)} rows are too few to exchange inputs between them."
+        return Check("F09", name, "pass", None, 0.0, words, (), SLIDE)
     steps, best = 0, None
     model = s.fresh(dropout=False)
     x = s.probe[0]
@@ -137,7 +135,7 @@ def ignores_its_input(s: Specimen) -> Check:
     remedy = Remedy("look at forward() and at how inputs and labels were joined")
     if not constant or any(p.requires_grad for p in model.parameters()):
         for _ in range(ROUNDS):
-            if not s.in_time:
+            if not s.in_time or not s.affords(2 * PAIRED_STEPS):
                 break
             real, exchanged = (side.train(PAIRED_STEPS) for side in sides)
             steps += PAIRED_STEPS
@@ -157,7 +155,7 @@ def ignores_its_input(s: Specimen) -> Check:
             words += f" before and after {steps} steps: the inputs do not reach them."
             return Check("F09", name, "fault", change, 1e-7, words, (remedy,), SLIDE)
     if not differences:
-        return late("F09", name, SLIDE)
+        return out_of_time("F09", name, SLIDE)
     mean = sum(differences) / len(differences)
     if not math.isfinite(mean):
         words = "The loss is not finite in the first steps: nothing can be compared."
@@ -214,7 +212,7 @@ def learning_rate_bracket(s: Specimen) -> Check:
     rows = s.batches(s.seed, 2 * BATCH)
     for rung in range(RUNGS):
         if not s.in_time:
-            return late("R02", name, slide)
+            return out_of_time("R02", name, slide)
         rate = RATES[0] * (RATES[1] / RATES[0]) ** (rung / (RUNGS - 1))
         seen = []
         for batch, _ in zip(rows, range(STEPS), strict=False):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwell.doctor.finding import Check, Level, Remedy
+from trainwell.doctor.finding import Check, Level, Remedy, out_of_time
 from trainwell.doctor.lossprobe import wanted
 from trainwell.doctor.specimen import BATCH, Attempt, Specimen, forward
 
@@ -67,6 +67,8 @@ def train_eval_inconsistent(s: Specimen) -> Check:
     tracking = [m for m in norms if m.running_mean is not None]
     if len(x) < 4:
         return Check("N11", name, "pass", None, APART, "Too few rows to tell.", (), slide)
+    if not s.affords(STEPS):
+        return out_of_time("N11", name, slide)
     before = [_of(m).clone() for m in tracking]
     with torch.no_grad():
         forward(model, x, train=True)
@@ -129,6 +131,8 @@ def parameters_not_learning(s: Specimen) -> Check:
         words = f"None of the {len(named)} parameters requires a gradient: nothing can be learned."
         remedy = Remedy("model.requires_grad_(True), and no torch.no_grad() around the network")
         return Check("N12", name, "fault", 1.0, 0.0, words, (remedy,), slide)
+    if not s.affords(STEPS):
+        return out_of_time("N12", name, slide)
     start = {n: p.detach().clone() for n, p in trained.items()}
     step = s.steps(model)
     touched: set[str] = set()
@@ -199,6 +203,8 @@ def wrong_sign(s: Specimen) -> Check:
         if share > 0.9:
             words = f"For {share:.0%} of the rows a lower loss means less of the true class."
             return Check("N13", name, "fault", share, 0.1, words, (flip,), slide)
+    if not s.affords(BATCHES):
+        return out_of_time("N13", name, slide)
     rises = 0
     for rows, _ in zip(s.batches(s.seed), range(BATCHES), strict=False):
         model = s.fresh(dropout=False)
@@ -278,6 +284,8 @@ def wrong_gradient(s: Specimen) -> Check:
     if not plain.requires_grad or not _custom(plain):
         words = "All gradients are torch's own."
         return Check("N15", name, "pass", None, WRONG, words, (), slide)
+    if not s.affords(2 * DIRECTIONS):
+        return out_of_time("N15", name, slide)
     model = s.fresh(dropout=False).double()
     x = x.double() if x.is_floating_point() else x
     y = y.double() if y.is_floating_point() else y
