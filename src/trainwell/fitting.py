@@ -62,6 +62,7 @@ from trainwell.training import (
 Floats = npt.NDArray[np.float64]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 CHECK_SHARE, CHECK_SECONDS = 0.03, (1.0, 5.0)  # of the budget; at least and at most
+LEAST_TO_CHECK = 15.0  # seconds of budget below which nothing is checked
 THUMBNAILS = 40  # pictures kept for the report
 
 
@@ -271,6 +272,8 @@ def _assembled(
 
 def _looked_at(work: Work) -> tuple[Check, ...]:
     """Checks of data and network before training; what cannot be checked is said."""
+    if work.budget.seconds < LEAST_TO_CHECK:
+        return ()  # such a budget is for training
     work.progress.stage("checking data and network")
     seconds = min(CHECK_SECONDS[1], max(CHECK_SECONDS[0], CHECK_SHARE * work.budget.seconds))
     try:
@@ -314,6 +317,9 @@ def _usable(work: Work, trained: Sequence[Trained]) -> list[Trained]:
     usable = [t for t in trained if t.best_epoch]
     if not usable and work.interrupted:
         raise Interrupted("Interrupted before the first epoch was finished: nothing to keep.")
+    if not usable and not any(t.diverged for t in trained):
+        problem = f"the time of {work.budget.seconds:g} s ended before the first epoch"
+        raise UserError("--budget", problem, "Give more time, or a smaller network.")
     if not usable:
         problem = f"every training diverged (learning rate {work.recipe.lr:g})"
         raise UserError("training", problem, "Give a smaller rate with --set lr=...")
