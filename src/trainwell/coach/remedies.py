@@ -37,7 +37,7 @@ from trainwell.techniques.regularize import (
 from trainwell.techniques.schedules import Constant, Cosine
 
 GAP_CODES = ("F01", "R11")  # more regularisation
-CAPACITY_CODES = ("F02",)  # more capacity
+CAPACITY_CODES = ("F02", "N08")  # more capacity
 LESS_CODES = ("F03", "N07")  # less regularisation
 LENGTH_CODES = ("R10", "R14")  # longer
 RATE_CODES = ("R01", "R02", "R03", "R05")
@@ -113,13 +113,19 @@ def _by_code(code: str) -> tuple[Maker, ...]:
         return (larger, longer, weaker_regularisation)
     if code in LESS_CODES:
         return (weaker_regularisation,)
+    if code == "R14":
+        return (annealed_anew, longer)
     if code in LENGTH_CODES:
         return (longer,)
+    if code == "D14":
+        return (plain,)
     if code in IMBALANCE_CODES:
         return (balanced,)
     if code in RATE_CODES:
         return (other_rates,)
     if code in ("R04", "R06", "R07", "R13", "I01", "I02", "I03", "I04", "I05", "F04"):
+        return (sound_start,)
+    if code in ("N05", "N06"):
         return (sound_start,)
     if code in ("D01", "D02"):
         return (scaled,)
@@ -138,6 +144,9 @@ def _usual(recipe: Recipe, schema: Schema, gap: float, error: float) -> Iterator
     """
     if gap > 0.005 or error > 0.005:
         yield from other_rates(recipe, "rate")
+    yield from plain(recipe, "usual")
+    if error > 0.005 and (recipe.dropout >= 0.5 or recipe.penalty(L2) >= 1e-2):
+        yield from weaker_regularisation(recipe, "no gap")
     if gap > 0.005:
         yield from augmented(recipe, "gap", schema)
         yield from stronger_regularisation(recipe, "gap")
@@ -203,6 +212,19 @@ def augmented(recipe: Recipe, because: str, schema: Schema) -> Iterator[Candidat
     for some in choices[schema.kind]:
         name = "augmentation: " + ", ".join(type(a).__name__ for a in some)
         yield Candidate(name, replace(recipe, augment=some, lr=None), because)
+
+
+def plain(recipe: Recipe, because: str) -> Iterator[Candidate]:
+    """Slide "Data augmentation", its word of warning: without it, where there is some."""
+    if recipe.augment:
+        bare = replace(recipe, augment=(), lr=None)
+        yield Candidate("no augmentation", bare, because)
+
+
+def annealed_anew(recipe: Recipe, because: str) -> Iterator[Candidate]:
+    """A schedule that ends when the training ends."""
+    whole = replace(recipe, schedule=Cosine(warmup=0.05), lr=None)
+    yield Candidate("a rate annealed over the whole training", whole, because)
 
 
 def larger(recipe: Recipe, because: str) -> Iterator[Candidate]:
