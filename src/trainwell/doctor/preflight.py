@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ from trainwell.techniques.regularize import L1, L2
 
 GRACE = 3.0  # seconds that slow networks are given at least for what is no training
 RECIPE_ROWS = 1000  # training rows on which a recipe's network is looked at, at most
+RECIPE_BYTES = 24 << 20  # of these rows as numbers; several copies of them are held
 
 
 def check(
@@ -141,12 +143,14 @@ def preflight(
     """Look for what is broken in a recipe's network before it is trained on these data.
 
     The network, its pre-processing, its initial weights, loss and optimiser are those of the first
-    fold's training; up to 1000 of its training rows are looked at. Penalties, class weights,
-    augmentation and schedule are left out. seconds: as for `check`. Raises UserError for
+    fold's training; up to 1000 of its training rows (24 MiB) are looked at. Penalties, class
+    weights, augmentation and schedule are left out. seconds: as for `check`. Raises UserError for
     a network that cannot be built.
     """
     began = time.monotonic()
-    rows = sample_rows(split.folds[0].train, data.labels, RECIPE_ROWS, seed)
+    example = 4 * math.prod(data.schema.shape)
+    most = min(RECIPE_ROWS, max(64, RECIPE_BYTES // example))
+    rows = sample_rows(split.folds[0].train, data.labels, most, seed)
     inputs = take(data.inputs, rows).numpy()
     labels = torch.from_numpy(data.labels[rows])
     every = np.arange(len(rows))

@@ -22,7 +22,7 @@ CELLS = 60_000_000  # raw numbers read for one look, at most
 CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
 TABLE_CELLS = 6_000_000  # and for tables, whose columns are put in order
 SCALED_ROWS = 1000  # from which the scales of a table come
-STEP = 2048
+STEP, STEP_CELLS = 2048, 4_000_000  # rows, and raw numbers, made smaller at once
 Floats32 = npt.NDArray[np.float32]
 
 
@@ -46,7 +46,8 @@ def view(data: Dataset, rows: IntArray) -> Floats32:
             mix = stream.normal(size=(found.shape[1], WIDTH)).astype(np.float32)
             found = found @ np.asarray(mix / math.sqrt(WIDTH), np.float32)
         return np.asarray(found - found.mean(axis=0, keepdims=True), np.float32)
-    maps = np.concatenate([_small(data, rows[i : i + STEP]) for i in range(0, len(rows), STEP)])
+    step = max(1, min(STEP, STEP_CELLS // math.prod(data.schema.shape)))
+    maps = np.concatenate([_small(data, rows[i : i + step]) for i in range(0, len(rows), step)])
     maps = np.asarray(maps - maps.mean(axis=0, keepdims=True), np.float32)
     return np.asarray(maps / (float(maps.std()) or 1.0), np.float32)
 
