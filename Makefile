@@ -13,7 +13,7 @@ AUGMENT ?= .venv-augment
 WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment test-ray
+.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench      measure trainwell against its peers (some 20 minutes, quiet machine);"
 	@echo "                WHAT=seeds, letter, cnn or scaling for one part; bench-quick: a tiny run"
 	@echo "make bench-augment  speed of augmentation beside kornia, albumentations, audiomentations"
+	@echo "make bench-doctor   planted faults: what the doctor finds, and how often it cries wolf"
 	@echo "make format     bring the code into its usual form"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -98,6 +99,10 @@ $(AUGMENT)/.installed: pyproject.toml constraints.txt constraints-augment.txt
 bench-augment: $(AUGMENT)/.installed
 	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_images | tee benchmarks/results/augmentation.md
 	@OMP_NUM_THREADS=1 $(AUGMENT)/bin/python -m benchmarks.augmentation_audio | tee -a benchmarks/results/augmentation.md
+
+# Some 40 minutes on two quiet cores; goes on where it was. Real data come from TRAINWELL_DATA.
+bench-doctor: $(VENV)/.installed-test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.doctor.run
 
 clean:
 	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
