@@ -16,7 +16,7 @@ from trainwell.doctor.preflight import preflight
 from trainwell.options import TEST_SHARE, Options, chosen_recipe
 from trainwell.recipe import Recipe
 
-SECONDS = 9.0  # for all checks together, reading aside
+SECONDS = 7.0  # for all checks together, reading aside
 
 
 def check_data(
