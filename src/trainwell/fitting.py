@@ -25,7 +25,7 @@ from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
 from trainwell.data.read import read
 from trainwell.data.split import sample_rows
-from trainwell.doctor.collect import collect
+from trainwell.doctor.collect import collect, described
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check
 from trainwell.doctor.rate_rules import suspects_rate
@@ -296,14 +296,8 @@ def _examined(
     checks: tuple[Check, ...],
 ) -> Evidence:
     """What the doctor looks at; a race is run where the curves do not say if the rate is right."""
-    data, split = work.data, work.split
     evidence = dataclasses.replace(
-        collect(trained, history, probes),
-        classes=len(data.classes),
-        class_names=tuple(data.classes),
-        class_counts=tuple(
-            np.bincount(data.labels[split.development], minlength=len(data.classes)).tolist()
-        ),
+        described(collect(trained, history, probes), work.data, work.split),
         ladder=ladder_table(ladder) if ladder else None,
         checks=checks,
     )

@@ -20,8 +20,9 @@ import numpy as np
 
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.coach.remedies import RATE_CODES, Candidate, candidates, difference
-from trainwell.comparing import Compared, Metric, compared, score_of, votes
-from trainwell.data.dataset import Dataset
+from trainwell.comparing import Compared, Metric, compared, score_of
+from trainwell.comparing import difference as paired_arms
+from trainwell.doctor.collect import described
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check, Finding
@@ -29,7 +30,7 @@ from trainwell.engine.ladder import rates
 from trainwell.metrics import confusion
 from trainwell.recipe import Recipe
 from trainwell.seeding import stream_seed
-from trainwell.significance import holm, mcnemar
+from trainwell.significance import holm
 from trainwell.stats import Interval
 
 SCREENED, PROVED = 4, 2  # candidates per round that are screened, and of these proved
@@ -132,7 +133,7 @@ class Coach:
         if arm.evidence is not None and arm.evidence.classes is not None:
             return arm.evidence
         of_data = tuple(c for c in self.checks if c.code.startswith("D"))
-        return evidence_of(self.arena.data, arm, of_data)
+        return evidence_of(self.arena, arm, of_data)
 
     def _wanted(self, findings: Sequence[Finding], arm: Arm, epochs: int) -> list[Candidate]:
         """The next candidates that were not tried yet, as many as the budget can screen and prove.
@@ -218,8 +219,8 @@ class Coach:
     def _screen(
         self, arm: Arm, wanted: Sequence[Candidate], suspect: bool, epochs: int
     ) -> list[tuple[Candidate, float]]:
-        """Candidates with the best of a few rates, by the validation loss of short trainings on the
-        first cell, best first; those that do no better than the recipe itself come out last."""
+        """Candidates with the best of a few rates, by the validation score of short trainings on
+        the first cell (its loss where scores tie), best first."""
         everyone = [
             (candidate, replace(candidate.recipe, lr=lr))
             for candidate in wanted
@@ -256,8 +257,7 @@ class Coach:
             words = "the budget ended before its proof"
             return None, [decision(c, "not trained", words) for c in chosen]
         noise = float(np.mean(score_of(placebo, self.metric) - score_of(arm, self.metric)))
-        plain = [compared(arena, (arm, a), self.metric) for a in arms]
-        adjusted = holm([c.comparison.p for c in plain])
+        adjusted = holm([paired_arms(arena.split, (arm, a), self.metric).p for a in arms])
         made: list[Decision] = []
         best: tuple[float, Arm] | None = None
         for candidate, trained, p in zip(chosen, arms, adjusted.tolist(), strict=True):
@@ -304,17 +304,16 @@ class Coach:
         if self.metric == "balanced_accuracy":  # votes of all rows say little about rare classes
             spread = float(np.std(b - a))
             return bool((b - a > 0.02).all() and (b - a).mean() > 3 * spread)
-        test = mcnemar(*votes(self.arena, found.arms))
-        return bool((b > a).all() and (b - a).mean() > 0.01 and test.mid < SURE)
+        return bool((b > a).all() and (b - a).mean() > 0.01 and found.mcnemar_p < SURE)
 
 
 # ---- pure helpers ------------------------------------------------------------------------------
 
 
-def evidence_of(data: Dataset, arm: Arm, checks: tuple[Check, ...] = ()) -> Evidence:
+def evidence_of(arena: Arena, arm: Arm, checks: tuple[Check, ...] = ()) -> Evidence:
     """Evidence about an arm, with what the data say."""
     assert arm.evidence is not None
-    counts = np.bincount(data.labels, minlength=len(data.classes))
+    data = arena.data
     labels, said = [], []
     for member, chances in zip(arm.trained, arm.probabilities, strict=True):
         if member is not None and np.isfinite(chances).all():
@@ -323,14 +322,8 @@ def evidence_of(data: Dataset, arm: Arm, checks: tuple[Check, ...] = ()) -> Evid
     table = None
     if labels:
         table = confusion(np.concatenate(labels), np.concatenate(said), len(data.classes))
-    return replace(
-        arm.evidence,
-        classes=len(data.classes),
-        class_names=tuple(data.classes),
-        class_counts=tuple(counts.tolist()),
-        confusion=table,
-        checks=checks,
-    )
+    found = described(arm.evidence, data, arena.split)
+    return replace(found, confusion=table, checks=checks)
 
 
 def _suspects(findings: Sequence[Finding]) -> bool:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.data.dataset import Dataset
+from trainwell.data.split import Split
 from trainwell.doctor.evidence import (
     SERIES,
     UNIT_MEASURES,
@@ -59,6 +61,17 @@ def collect(
         sample_rows=min(t.member.sample_size for t in trained),
         best=tuple(t.best_epoch for t in trained),
         diverged=tuple(t.diverged for t in trained),
+    )
+
+
+def described(evidence: Evidence, data: Dataset, split: Split) -> Evidence:
+    """The evidence with what the data say: classes, and the rows of each outside the test part."""
+    labels = data.labels[split.development]
+    return dataclasses.replace(
+        evidence,
+        classes=len(data.classes),
+        class_names=tuple(data.classes),
+        class_counts=tuple(np.bincount(labels, minlength=len(data.classes)).tolist()),
     )
 
 

@@ -24,7 +24,7 @@ from trainwell.doctor import (
     stopping_rules,
 )
 from trainwell.doctor.evidence import Evidence
-from trainwell.doctor.finding import LEVELS, ORDER, Finding, counts_by_level, worst_first
+from trainwell.doctor.finding import LEVELS, ORDER, Finding, worst_first
 from trainwell.doctor.network_remedies import with_settings
 from trainwell.doctor.thresholds import THRESHOLDS, Thresholds
 from trainwell.doctor.weighing import race_explains, weighed, without_harm
@@ -282,7 +282,7 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
     told = explained(
         without_harm(heaviest(found), evidence, limits), race_explains(evidence, limits)
     )
-    return Diagnosis(tuple(placed(in_order(told), evidence)), left)
+    return Diagnosis(tuple(placed(worst_first(told), evidence)), left)
 
 
 def _is_early(finding: Finding, limits: Thresholds) -> bool:
@@ -357,8 +357,6 @@ def _as_symptom(finding: Finding, cause: Finding) -> Finding:
 
 # The part of a training that shows a problem, as shares of its length.
 _SHOWN = {
-    "R02": (0.0, 1.0),
-    "R03": (0.0, 1.0),
     "R08": (0.5, 1.0),
     "R09": (0.6, 1.0),
     "R10": (0.8, 1.0),
@@ -388,11 +386,6 @@ def placed(findings: Iterable[Finding], evidence: Evidence) -> list[Finding]:
         where = dataclasses.replace(where, epochs=(float(first), float(last)))
         found.append(dataclasses.replace(finding, where=where))
     return found
-
-
-def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Worst first; within a level causes before symptoms."""
-    return worst_first(findings)
 
 
 def _weight(finding: Finding) -> tuple[int, float]:
@@ -426,6 +419,5 @@ __all__ = [
     "Diagnosis",
     "Rule",
     "Undecidable",
-    "counts_by_level",
     "diagnose",
 ]

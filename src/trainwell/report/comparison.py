@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainwell.files import write_whole
+from trainwell.report.figures import both
 from trainwell.report.page import environment
 from trainwell.report.paired import Pairs, paired
 
@@ -37,8 +38,6 @@ def render_comparison(found: Json) -> str:
 
 def picture(found: Json) -> str:
     """The paired picture, in two widths."""
-    from trainwell.report.figures import both
-
     cells, ends = found["cells"], found["difference"]
     nan = float("nan")
     pairs = Pairs(
