@@ -94,6 +94,17 @@ class Arena:
     late: bool = False
     stopped: bool = False
 
+    @property
+    def stop(self) -> bool:
+        """Whether somebody asked to stop: every trainer ends at its next step."""
+        return self.stopped
+
+    @stop.setter
+    def stop(self, asked: bool) -> None:
+        self.stopped = asked
+        for trainer in self.trainers.values():
+            trainer.stop = asked
+
     def adopt(self, recipe: Recipe, trainer: Trainer) -> None:
         """Use a trainer's inputs for recipes that are pre-processed like this one."""
         key = (recipe.preprocess, recipe.changes_signals)
@@ -101,7 +112,12 @@ class Arena:
 
     def _trainer(self, examples: Examples) -> Trainer:
         return Trainer(
-            examples, jobs=self.jobs, show=self.show, probing=self.probing, steady=self.steady
+            examples,
+            jobs=self.jobs,
+            show=self.show,
+            probing=self.probing,
+            steady=self.steady,
+            stop=self.stopped,
         )
 
     def trainer(self, recipe: Recipe) -> Trainer:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -269,9 +270,16 @@ def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
     return found
 
 
+class Stoppable(Protocol):
+    """Trains, and can be asked to end at its next step."""
+
+    stop: bool
+
+
 @contextmanager
-def stop_at_interrupt(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C asks the trainer to stop at its next step; a second one ends the program at once.
+def stop_at_interrupt(trainer: Stoppable) -> Iterator[None]:
+    """Ctrl-C asks the trainer (or whatever holds several) to stop at its next step; a second one
+    ends the program at once.
 
     A KeyboardInterrupt alone may be raised inside a destructor or a library's callback, where
     Python drops it. Signals reach the main thread only; elsewhere they are left as they are.

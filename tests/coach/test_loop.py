@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +96,7 @@ def test_the_budget_ends_the_loop() -> None:
     assert late.decisions == ()
 
 
-def test_fit_with_the_coach(tmp_path: object) -> None:
+def test_fit_with_the_coach(tmp_path: Path) -> None:
     settings = {
         "model": "Mlp((32,), norm='none')",
         "optimizer": "Momentum()",
@@ -103,7 +106,7 @@ def test_fit_with_the_coach(tmp_path: object) -> None:
     }
     run = tw.fit(
         "wine",
-        out=tmp_path / "run",  # type: ignore[operator]
+        out=tmp_path / "run",
         folds=3,
         seeds=1,
         settings=settings,
@@ -115,3 +118,21 @@ def test_fit_with_the_coach(tmp_path: object) -> None:
     assert run.result["recipe"]["lr"] != "30.0"
     page = run.report.read_text(encoding="utf-8")
     assert "What the coach tried" in page
+
+
+def test_ctrl_c_ends_the_coach_and_keeps_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Coach._screen
+
+    def pressed(self: Coach, *arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return screen(self, *arguments)
+
+    monkeypatch.setattr(Coach, "_screen", pressed)
+    settings = {"model": "Mlp((16,))", "lr": "0.01", "epochs": "5", "regularize": "()"}
+    run = tw.fit("wine", out=tmp_path / "run", folds=3, seeds=1, settings=settings, coach=True)
+    assert run.result["interrupted"] is True
+    assert not [d for d in run.result["decisions"] if d["outcome"] == "adopted"]
+    assert run.result["recipe"]["lr"] == "0.01"
+    assert run.result["test"]["accuracy"]["value"] > 0.5

@@ -72,8 +72,9 @@ def coached(
         checks=evidence.checks,
         say=work.progress.say,
     )
-    with stop_at_interrupt(work.trainer):
+    with stop_at_interrupt(arena):
         found = coach.improve(start)
+    work.interrupted = arena.stopped
     torch.set_num_threads(work.threads)
     decisions = [d.to_json() for d in found.decisions]
     if found.arm is start:
