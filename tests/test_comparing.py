@@ -110,7 +110,7 @@ def test_one_arm_that_tunes_is_warned_of(table):
     ],
 )
 def test_mistakes_are_told_before_anything_is_read(change, words, monkeypatch):
-    monkeypatch.setattr(comparing, "read", lambda *args, **kwargs: pytest.fail("was read"))
+    monkeypatch.setattr(comparing.Request, "read", lambda *args, **kwargs: pytest.fail("was read"))
     with pytest.raises(UserError, match=words):
         tw.compare("start", "start", "nowhere.csv", **change)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from trainwell.data.dataset import Dataset, Kind
-from trainwell.data.read import read
 from trainwell.data.split import Split, make_split
 from trainwell.doctor.checkup import Checkup
 from trainwell.doctor.data_checks import data_checks
 from trainwell.doctor.preflight import preflight
-from trainwell.options import TEST_SHARE, Options, chosen_recipe
+from trainwell.options import TEST_SHARE, chosen_recipe
 from trainwell.recipe import Recipe
+from trainwell.request import Request
 
 SECONDS = 7.0  # for all checks together, reading aside
 
@@ -41,21 +41,22 @@ def check_data(
     >>> [f.name for f in check_data("wine").findings()]
     ['sorted-order']
     """
-    data = read(
+    request = Request(
         source,
         target=target,
         group=group,
         kind=kind,
         pattern=pattern,
-        test=None if isinstance(test, int | float) else test,
         image_size=image_size,
+        test=test,
+        seed=seed,
+        recipe=recipe,
+        settings=settings or {},
+        trust=trust or recipe is None,
     )
-    share = float(test) if isinstance(test, int | float) else TEST_SHARE
-    options = Options(
-        recipe=recipe, settings=settings or {}, seed=seed, test=share, trust=trust or recipe is None
-    )
-    chosen = chosen_recipe(data, options)
-    split = make_split(data, seed=seed, folds=5, test=share)
+    data = request.read()
+    chosen = chosen_recipe(data, request.options)
+    split = make_split(data, seed=seed, folds=5, test=request.options.test)
     return checkup(data, chosen, split, seed, SECONDS)
 
 

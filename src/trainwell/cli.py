@@ -29,6 +29,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# Options that several verbs have.
+Data = Annotated[str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")]
+Target = Annotated[str | None, typer.Option(help="Column that holds the label.")]
+Group = Annotated[
+    str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+]
+Kind = Annotated[Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")]
+Pattern = Annotated[
+    str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+]
+RecipeFile = Annotated[Path | None, typer.Option(help="Recipe file (TOML).")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Budget = Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run code that a file names (Custom networks).")
@@ -37,34 +55,22 @@ Trust = Annotated[
 
 @app.command(epilog="Example: trainwell fit flowers.csv --target species --budget 5m")
 def fit(
-    data: Annotated[
-        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
-    ],
-    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
-    ] = None,
-    kind: Annotated[
-        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
-    ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
-    ] = None,
+    data: Data,
+    target: Target = None,
+    group: Group = None,
+    kind: Kind = None,
+    pattern: Pattern = None,
+    image_size: ImageSize = None,
     test: Annotated[
         str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
     ] = "0.2",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; must be empty.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    budget: Budget = None,
+    seed: Seed = 0,
     folds: Annotated[int | None, typer.Option(help="Folds; 1 holds out one part.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Networks per fold.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")
-    ] = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
     coach: Annotated[
         bool,
         typer.Option("--coach/--no-coach", help="Try remedies, and keep what is proved to help."),
@@ -84,7 +90,7 @@ def fit(
         bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
     ] = False,
     trust: Trust = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a classifier on labelled data and measure it honestly."""
@@ -143,7 +149,7 @@ def resume(
     ] = None,
     jobs: Annotated[str | None, typer.Option(help="Other workers: a number, ray or ray:N.")] = None,
     trust: Trust = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run that was interrupted or killed; the result is the same to the bit."""
@@ -169,30 +175,18 @@ def _finished(run: Run, as_json: bool) -> None:
 
 @app.command(epilog="Example: trainwell check flowers.csv --target species")
 def check(
-    data: Annotated[
-        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
-    ],
-    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
-    ] = None,
-    kind: Annotated[
-        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
-    ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
-    ] = None,
+    data: Data,
+    target: Target = None,
+    group: Group = None,
+    kind: Kind = None,
+    pattern: Pattern = None,
+    image_size: ImageSize = None,
     test: Annotated[
         str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
     ] = "0.2",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe file (TOML).")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")
-    ] = None,
+    seed: Seed = 0,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
@@ -224,22 +218,12 @@ def compare(
         str, typer.Argument(help='A recipe file, "start", or changes: "NAME=VALUE; NAME=VALUE".')
     ],
     recipe_b: Annotated[str, typer.Argument(help="The recipe that is compared with it.")],
-    data: Annotated[
-        str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")
-    ],
-    target: Annotated[str | None, typer.Option(help="Column that holds the label.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column or file-name field whose rows stay together.")
-    ] = None,
-    kind: Annotated[
-        Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")
-    ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
-    ] = None,
+    data: Data,
+    target: Target = None,
+    group: Group = None,
+    kind: Kind = None,
+    pattern: Pattern = None,
+    image_size: ImageSize = None,
     test: Annotated[
         str, typer.Option(help="Test part, which stays sealed: a file, a folder, or a share.")
     ] = "0.2",
@@ -250,14 +234,14 @@ def compare(
     metric: Annotated[
         Literal["accuracy", "balanced_accuracy", "log_loss"], typer.Option(help="What to compare.")
     ] = "accuracy",
-    budget: Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    budget: Budget = None,
+    seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for compare.html and compare.json.")
     ] = None,
     jobs: Annotated[str | None, typer.Option(help="Worker processes, or ray or ray:N.")] = None,
     trust: Trust = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Is recipe B better than recipe A? Paired trainings, an interval and a verdict."""

@@ -22,7 +22,6 @@ import numpy.typing as npt
 from trainwell.arms import Arena, Arm, Cell, Ladders, about_tuning, cells_of, times, tuning_words
 from trainwell.budget import parse_time
 from trainwell.data.dataset import Dataset, Kind
-from trainwell.data.read import read
 from trainwell.data.split import Split, make_split
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, UserError, did_you_mean
@@ -30,6 +29,7 @@ from trainwell.options import TEST_SHARE, Options, chosen_recipe
 from trainwell.paired import PairedDifference, paired_difference
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, fields_as_text, parse_settings
+from trainwell.request import Request
 from trainwell.sequential import next_step
 from trainwell.significance import mcnemar
 from trainwell.verdict import NATS, POINTS, Comparison, Unit, verdict
@@ -133,18 +133,18 @@ def compare(
     began = time.monotonic()
     seconds = None if budget is None else parse_time(str(budget))
     _check(folds, looks, metric)
-    data = read(
+    request = Request(
         source,
         target=target,
         group=group,
         kind=kind,
         pattern=pattern,
-        test=None if isinstance(test, int | float) else test,
         image_size=image_size,
+        test=test,
     )
-    share = float(test) if isinstance(test, int | float) else TEST_SHARE
+    data = request.read()
     recipes = [recipe_named(x, data, trust) for x in (a, b)]
-    split = make_split(data, seed=seed, folds=folds, test=share)
+    split = make_split(data, seed=seed, folds=folds, test=request.options.test)
     ends: list[float | None] = [None, None]  # of tuning and of everything, `time.time()`
     if seconds is not None:
         start = time.time() - (time.monotonic() - began)
