@@ -1,0 +1,151 @@
+"""Verbs that train: fit and resume."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from trainwell.cli.options import (
+    Budget,
+    Data,
+    Group,
+    ImageSize,
+    Json,
+    Kind,
+    Pattern,
+    Quiet,
+    RecipeFile,
+    Seed,
+    Settings,
+    Target,
+    Trust,
+    test_part,
+)
+from trainwell.errors import Interrupted
+from trainwell.terminal import summary
+
+if TYPE_CHECKING:
+    from trainwell.run import Run
+
+
+def fit(
+    data: Data,
+    target: Target = None,
+    group: Group = None,
+    kind: Kind = None,
+    pattern: Pattern = None,
+    image_size: ImageSize = None,
+    test: Annotated[
+        str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
+    ] = "0.2",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; must be empty.")] = None,
+    budget: Budget = None,
+    seed: Seed = 0,
+    folds: Annotated[int | None, typer.Option(help="Folds; 1 holds out one part.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks per fold.")] = None,
+    recipe: RecipeFile = None,
+    settings: Settings = None,
+    coach: Annotated[
+        bool,
+        typer.Option("--coach/--no-coach", help="Try remedies, and keep what is proved to help."),
+    ] = False,
+    no_ensemble: Annotated[
+        bool, typer.Option("--no-ensemble", help="Keep the best single network.")
+    ] = False,
+    jobs: Annotated[
+        str | None,
+        typer.Option(help="Worker processes, or ray or ray:N; default: what is quickest here."),
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="Time between two checkpoints.")] = "30s",
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: mixed precision.")
+    ] = "float32",
+    show_recipe: Annotated[
+        bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
+    ] = False,
+    trust: Trust = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on labelled data and measure it honestly."""
+    from trainwell.fitting import fit as fit_data
+    from trainwell.fitting import planned_recipe
+    from trainwell.recipe import fields_as_text, parse_settings, to_toml
+
+    changes = parse_settings(settings or [])
+    if show_recipe:
+        found = planned_recipe(
+            data,
+            target=target,
+            group=group,
+            kind=kind,
+            pattern=pattern,
+            image_size=image_size,
+            recipe=recipe,
+            settings=changes,
+        )
+        typer.echo(to_toml(found), nl=False)
+        if as_json:
+            typer.echo(json.dumps({"recipe": fields_as_text(found)}))
+        return
+    run = fit_data(
+        data,
+        target=target,
+        group=group,
+        kind=kind,
+        pattern=pattern,
+        image_size=image_size,
+        test=test_part(test),
+        out=out,
+        budget=budget,
+        seed=seed,
+        folds=folds,
+        seeds=seeds,
+        recipe=recipe,
+        settings=changes,
+        ensemble=not no_ensemble,
+        coach=coach,
+        jobs=jobs,
+        checkpoint=checkpoint,
+        precision=precision,
+        trust=trust,
+        quiet=quiet,
+        command=shlex.join(["trainwell", *sys.argv[1:]]),
+    )
+    _finished(run, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a run that was interrupted.")],
+    budget: Annotated[
+        str | None, typer.Option(help="Another time budget, all parts of the run together.")
+    ] = None,
+    jobs: Annotated[str | None, typer.Option(help="Other workers: a number, ray or ray:N.")] = None,
+    trust: Trust = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was interrupted or killed; the result is the same to the bit."""
+    from trainwell.resuming import resume as resume_run
+
+    _finished(resume_run(run, budget=budget, jobs=jobs, trust=trust, quiet=quiet), as_json)
+
+
+def _finished(run: Run, as_json: bool) -> None:
+    """Print what a run has found."""
+    from functools import partial
+
+    from trainwell.recipe import would_change
+
+    changes = partial(would_change, run.result["recipe"])
+    typer.echo(summary(run.result, run.report, changes))
+    if as_json:
+        typer.echo(json.dumps(run.result))
+    if run.result["interrupted"]:
+        problem = f"Interrupted; the best so far is saved in {run.folder}."
+        raise Interrupted(f"{problem} Go on with: trainwell resume {shlex.quote(str(run.folder))}")

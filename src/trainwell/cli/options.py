@@ -1,0 +1,43 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from trainwell.errors import UserError
+
+Data = Annotated[str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")]
+Target = Annotated[str | None, typer.Option(help="Column that holds the label.")]
+Group = Annotated[
+    str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+]
+Kind = Annotated[Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")]
+Pattern = Annotated[
+    str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+]
+RecipeFile = Annotated[Path | None, typer.Option(help="Recipe file (TOML).")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+Budget = Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run code that a file names (Custom networks).")
+]
+
+
+def test_part(text: str) -> float | Path:
+    """A share such as 0.2, or a path."""
+    if Path(text).exists():
+        return Path(text)
+    try:
+        return float(text)
+    except ValueError:
+        problem = f'expected a share such as 0.2, or a file or folder that exists; got "{text}"'
+        raise UserError("--test", problem) from None

@@ -1,0 +1,57 @@
+"""Verbs that use a finished run: predict and report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainwell.cli.options import Json, Trust
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A run folder, or its model folder.")],
+    data: Annotated[str, typer.Argument(metavar="INPUT", help="A table, a folder, or one file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
+    ] = None,
+    trust: Trust = False,
+    as_json: Json = False,
+) -> None:
+    """Label new rows, pictures or clips with a trained model."""
+    from trainwell.prediction import predict as predict_data
+    from trainwell.prediction import write_csv
+
+    found = predict_data(model, data, trust=trust)
+    for line in [*found.notes, *(f"skipped {s.where}: {s.why}" for s in found.skipped)]:
+        typer.echo(line, err=True)
+    if out is None:
+        typer.echo(found.to_csv(), nl=False)
+    else:
+        write_csv(found, out)
+        typer.echo(f"{len(found.names)} predictions in {out}")
+    if found.accuracy is not None:
+        typer.echo(f"right where the input holds the label: {found.accuracy:.4f}", err=True)
+    if as_json:
+        result = {
+            "predictions": len(found.names),
+            "out": None if out is None else str(out),
+            "accuracy": found.accuracy,
+            "skipped": [{"where": s.where, "why": s.why} for s in found.skipped],
+        }
+        typer.echo(json.dumps(result))
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False
+) -> None:
+    """Draw the HTML report of a run again, from the files of its folder."""
+    from trainwell.report.page import write_report
+    from trainwell.run import load_run
+
+    path = write_report(load_run(run).folder)
+    typer.echo(str(path))
+    if as_json:
+        typer.echo(json.dumps({"report": str(path)}))
