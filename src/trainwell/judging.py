@@ -29,6 +29,7 @@ from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import cores
 from trainwell.memory import peak_megabytes
+from trainwell.mistakes import pictured, worst_mistakes
 from trainwell.recipe import fields_as_text
 from trainwell.report.page import write_report
 from trainwell.run import Run, openings_so_far, write_json
@@ -130,6 +131,9 @@ def judge(
         test_labels=data.labels[test_rows],
         test_probabilities=(judged.probabilities if tested else oof[:0]).astype(np.float32),
     )
+    shown = pictured(data, result["mistakes"])
+    if shown is not None:
+        np.savez_compressed(folder / "mistakes.npz", inputs=shown)
     write_json(folder / "run.json", result)  # last: a folder with run.json is complete
     write_report(folder)
     return Run(folder, result)
@@ -185,6 +189,8 @@ def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, A
         "confusion_part": judged.part,
         "ensemble": ensemble,
         **results.class_table(data, judged.rows, judged.probabilities),
+        "reliability": results.reliability_table(labels, judged.probabilities),
+        "mistakes": worst_mistakes(data, judged.rows, judged.probabilities, work.split.development),
     }
 
 

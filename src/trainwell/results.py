@@ -65,6 +65,34 @@ def class_table(data: Dataset, rows: IntArray, probabilities: Floats) -> dict[st
     }
 
 
+def reliability_table(
+    labels: IntArray, probabilities: Floats, bins: int = 10, least: int = 20
+) -> list[dict[str, Any]]:
+    """How often the network is right where it is this sure: bins of equally many rows.
+
+    labels (n,), probabilities (n, C). Rows are ordered by the highest probability and cut into at
+    most `bins` parts of at least `least` rows; rows that are equally sure stay together. Each has
+    the mean confidence, its range, and the share that was right with its interval (Wilson).
+    """
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(confidence, kind="stable")
+    sure, right = confidence[order], (probabilities.argmax(axis=1) == labels)[order]
+    parts = max(1, min(bins, len(labels) // least))
+    cuts = [round(len(labels) * k / parts) for k in range(1, parts)]
+    ends = [int(np.searchsorted(sure, sure[c - 1], side="right")) for c in cuts if c]
+    starts = sorted({0, *(e for e in ends if e < len(labels))})
+    return [
+        {
+            "confidence": float(sure[a:b].mean()),
+            "from": float(sure[a]),
+            "to": float(sure[b - 1]),
+            "n": b - a,
+            "accuracy": stats.wilson(int(right[a:b].sum()), b - a).to_json(),
+        }
+        for a, b in zip(starts, [*starts[1:], len(labels)], strict=True)
+    ]
+
+
 def baseline_table(
     data: Dataset, rows: IntArray, found: Sequence[Baseline], part: str, seed: int
 ) -> list[dict[str, Any]]:
@@ -162,10 +190,13 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
                 "high": finite(r.log_loss + 1.96 * r.error),
             },
             "accuracy": finite(r.accuracy),
-            "diverged": r.diverged,
+            "diverged": r.diverged and (ladder.in_time or math.isfinite(r.log_loss)),
         }
         for r in ladder.rungs
     ]
+    if not ladder.in_time and all(math.isinf(r.log_loss) for r in ladder.rungs):
+        says = f"no rate could be tried in the time there was; {ladder.chosen:g} is the usual one"
+        return {"rates": rungs, "chosen": ladder.chosen, "edge": False, "says": says}
     low = min(ladder.rungs, key=lambda r: (r.diverged, r.log_loss)).lr
     says = f"{ladder.chosen:g} had the lowest validation loss of {len(rungs)} rates"
     if ladder.chosen != low:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from html.parser import HTMLParser
@@ -12,17 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers import made
 from trainwell.data.dataset import AudioSchema, Column, Dataset, ImageSchema, TableSchema
 from trainwell.data.facts import facts
 from trainwell.errors import DataError
 from trainwell.report import page
 from trainwell.results import data_table
-
-_spec = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
-assert _spec is not None
-assert _spec.loader is not None
-made = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made)
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 

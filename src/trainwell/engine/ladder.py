@@ -118,6 +118,8 @@ def climb(trials: Sequence[Member], trainer: Trainer, deadline: float | None = N
         rungs |= {rung.lr: rung for rung in tried}
         ordered = [rungs[r] for r in sorted(rungs)]
         chosen = choose(ordered)
+        if not in_time and all(math.isinf(rung.log_loss) for rung in ordered):
+            chosen = ordered[len(ordered) // 2]  # none was tried: the usual rate
         if chosen == ordered[0]:
             wanted = [r for r in rates(chosen.lr / 6, 3) if r < chosen.lr]
         elif chosen == ordered[-1]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from trainwell.report import findings, plots
+from trainwell.report.coaching import gains
+from trainwell.report.reliability import reliability
 
 Json = Mapping[str, Any]
 WIDE, NARROW = 720.0, 350.0
@@ -32,6 +34,8 @@ def all_figures(
         "confusion": confusion(facts),
         "recall": recall(facts),
         "counts": counts(facts),
+        "reliability": reliability_diagram(facts),
+        "gains": coach_gains(facts),
         **findings.layer_pictures(facts, probes),
     }
     shown: dict[str, Any] = {name: Markup(picture) for name, picture in found.items() if picture}
@@ -182,6 +186,29 @@ def recall(facts: Json) -> str:
         return plots.recall(rows, name=name, title="Recall by class", desc=told, width=width)
 
     return draw("recall", NARROW) if len(rows) <= 12 else both(draw, "recall")
+
+
+def reliability_diagram(facts: Json) -> str:
+    """How often the network is right where it is this sure."""
+    bins = facts.get("reliability") or []
+    told = "; ".join(
+        f"{100 * b['confidence']:.0f} % sure, {100 * b['accuracy']['value']:.0f} % right"
+        for b in bins
+    )
+    if not bins:
+        return ""
+    return reliability(bins, name="reliability", title="Reliability diagram", desc=told)
+
+
+def coach_gains(facts: Json) -> str:
+    """What each remedy of the coach gained."""
+    decisions = facts.get("decisions") or []
+
+    def draw(name: str, width: float) -> str:
+        title = "Gain of each remedy in points"
+        return gains(decisions, name=name, title=title, desc="The table has all.", width=width)
+
+    return both(draw, "gains") if draw("gains", WIDE) else ""
 
 
 def counts(facts: Json) -> str:

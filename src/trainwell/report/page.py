@@ -18,6 +18,7 @@ import numpy as np
 
 from trainwell.errors import DataError
 from trainwell.report import figures, findings
+from trainwell.report.mistakes import cards, read_mistakes
 
 if TYPE_CHECKING:
     import jinja2
@@ -71,6 +72,7 @@ def write_report(run: Path) -> Path:
         read_examples(Path(run)),
         Path(run),
         read_probes(Path(run) / "probes.csv"),
+        read_mistakes(Path(run)),
     )
     out = Path(run) / "report.html"
     out.write_text(page, encoding="utf-8")
@@ -121,6 +123,7 @@ def render(
     examples: tuple[Any, Any] | None = None,
     folder: Path | None = None,
     probes: Sequence[Mapping[str, Any]] = (),
+    mistakes: Any = None,
 ) -> str:
     """The page as text."""
     return (
@@ -135,6 +138,8 @@ def render(
             figures=figures.all_figures(facts, history, examples, probes),
             findings=findings.numbered(facts),
             gap=gap(facts),
+            trust=trust(facts),
+            mistakes=cards(facts, mistakes),
             data_rows=data_rows(facts.get("data") or {}),
             folder=contents(folder) if folder else [],
         )
@@ -310,6 +315,29 @@ def gap(facts: Json) -> str:
         f"{points(validation)} % on validation rows, a gap of "
         f"{points(train - validation)} points."
     )
+
+
+def trust(facts: Json) -> str:
+    """Is the network as often right as it is sure? In words, with the calibration error."""
+    scores = facts.get(judged(facts)) or {}
+    error, right = scores.get("ece") or {}, scores.get("accuracy") or {}
+    bins = facts.get("reliability") or []
+    rows = sum(b["n"] for b in bins)
+    if not rows or not _finite(error.get("value")) or not _finite(right.get("value")):
+        return ""
+    sure = sum(b["n"] * b["confidence"] for b in bins) / rows
+    told = (
+        f"On average it is {points(sure)} % sure and {points(right['value'])} % right; "
+        f"the calibration error is {points(error['value'])} points"
+    )
+    if all(_finite(error.get(k)) for k in ("low", "high")):
+        told += f" (95 % interval {points(error['low'])}–{points(error['high'])})"
+    off = [b for b in bins if not b["accuracy"]["low"] <= b["confidence"] <= b["accuracy"]["high"]]
+    if not off:
+        return f"{told}. No bin is outside its interval: take its probabilities at their word."
+    over = sum(b["confidence"] > b["accuracy"]["high"] for b in off)
+    side = "too sure" if over == len(off) else "not sure enough" if not over else "off"
+    return f"{told}. In {len(off)} of {len(bins)} bins it is {side}."
 
 
 def data_rows(data: Json) -> list[tuple[str, str]]:

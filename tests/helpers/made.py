@@ -135,6 +135,27 @@ def run_json(
             "test_gain": {"value": 0.004, "low": -0.002, "high": 0.01},
             "says": f"The {members} members vote with equal weight.",
         },
+        "reliability": [
+            {
+                "confidence": sure,
+                "from": sure - 0.05,
+                "to": min(1.0, sure + 0.03),
+                "n": n // 4,
+                "accuracy": {"value": right, "low": right - 0.08, "high": right + 0.02},
+            }
+            for sure, right in [(0.62, 0.55), (0.81, 0.84), (0.93, 0.95), (0.99, 0.98)]
+        ],
+        "mistakes": [
+            {
+                "row": 17,
+                "where": "3/0017.png",
+                "label": "3",
+                "said": "8",
+                "confidence": 0.97,
+                "given": 0.02,
+                "unusual": [{"column": "width", "value": 12.5, "usual": [1.0, 3.0]}],
+            }
+        ],
         "findings": [],
         "decisions": [],
         "warnings": ["Two columns of pixels are the same in every picture."],

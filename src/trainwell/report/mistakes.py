@@ -1,0 +1,95 @@
+"""The surest mistakes as the network sees them: pictures, playable spectrograms, odd values."""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Json = Mapping[str, Any]
+SIDE = 96  # pixels of the longer side of a picture
+SECONDS = 3.0  # of each clip that are kept in the page
+HEIGHT = 64  # rows of a spectrogram
+
+
+def read_mistakes(run: Path) -> Any:
+    """Inputs (n, ...) of mistakes.npz, or None."""
+    path = run / "mistakes.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["inputs"] if "inputs" in stored.files else None
+
+
+def cards(facts: Json, inputs: Any) -> list[dict[str, Any]]:
+    """One entry per mistake: words, and a picture or a sound where there is one.
+
+    facts: run.json; inputs (n, C, H, W) uint8 or (n, T) int16 in the order of its `mistakes`.
+    """
+    found: list[dict[str, Any]] = []
+    mistakes: Sequence[Json] = facts.get("mistakes") or []
+    shown = np.asarray(inputs) if inputs is not None and len(inputs) == len(mistakes) else None
+    rate = int(((facts.get("data") or {}).get("clips") or {}).get("rate") or 0)
+    for place, mistake in enumerate(mistakes):
+        card = dict(mistake)
+        if shown is not None and shown.ndim == 4:
+            card["picture"] = picture_uri(shown[place])
+            card["pixelated"] = max(shown.shape[2:]) < 48
+        elif shown is not None and shown.ndim == 2 and rate:
+            clip = shown[place][: int(SECONDS * rate)]
+            card["picture"] = spectrogram_uri(clip, rate)
+            card["sound"] = sound_uri(clip, rate)
+        found.append(card)
+    return found
+
+
+def picture_uri(pixels: npt.NDArray[np.uint8], side: int = SIDE) -> str:
+    """One picture (C, H, W) as the data URI of a PNG; a larger one is reduced to `side`."""
+    from PIL import Image
+
+    shown = pixels[0] if len(pixels) < 3 else pixels[:3].transpose(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(shown, dtype=np.uint8))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _png(image)
+
+
+def spectrogram_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
+    """Loudness by time and pitch: (T,) samples as the data URI of a PNG, low tones at the bottom.
+
+    Frames of 25 ms every 10 ms with a Hann window; 60 dB below the loudest is white.
+    """
+    from PIL import Image
+
+    size = max(16, int(0.025 * rate))
+    hop = max(4, int(0.010 * rate))
+    sound = np.pad(clip.astype(np.float64), (0, max(0, size - len(clip))))
+    frames = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2
+    decibels = 10 * np.log10(power + 1e-9)
+    level = np.clip((decibels - decibels.max() + 60) / 60, 0, 1)
+    grey = (255 * (1 - level)).astype(np.uint8).T[::-1]
+    image = Image.fromarray(np.ascontiguousarray(grey))
+    return _png(image.resize((min(240, grey.shape[1]), HEIGHT), Image.Resampling.BILINEAR))
+
+
+def sound_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
+    """A clip (T,) as the data URI of a wave file."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.ascontiguousarray(clip, dtype="<i2").tobytes())
+    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _png(image: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
