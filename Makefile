@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 BENCH ?= .venv-bench
 RAY ?= .venv-ray
 AUGMENT ?= .venv-augment
+DOCS ?= .venv-docs
 WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray
+.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray docs
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
@@ -24,6 +25,7 @@ help:
 	@echo "                WHAT=seeds, letter, cnn or scaling for one part; bench-quick: a tiny run"
 	@echo "make bench-augment  speed of augmentation beside kornia, albumentations, audiomentations"
 	@echo "make bench-doctor   planted faults: what the doctor finds, and how often it cries wolf"
+	@echo "make docs       the documentation as a site, in site/index.html"
 	@echo "make format     bring the code into its usual form"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -104,5 +106,15 @@ bench-augment: $(AUGMENT)/.installed
 bench-doctor: $(VENV)/.installed-test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.doctor.run
 
+$(DOCS)/.installed: pyproject.toml constraints.txt constraints-docs.txt
+	@echo "installing trainwell and mkdocs into $(DOCS) (some minutes the first time)"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-docs.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS)/.installed
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	@echo "the documentation is in site/index.html"
+
 clean:
-	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) $(DOCS) site .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
