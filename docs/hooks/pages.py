@@ -14,9 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADINGS = ("What it sees", "Why it matters", "Evidence", "When it is wrong", "Remedies", "Slide")
-LABELS = re.compile(
-    r"^(?=(?:Equations?|Shapes?|Source|Sources|Raises|Fields)\b[^:\n]*:)", flags=re.M
-)
+LABELS = re.compile(r"^(?=(?:Equations?|Shapes?|Sources?|Raises|Fields)\b[^:\n]*:)", flags=re.M)
 SPECIAL = re.compile(r"([\\*_<>#|\[\]])")
 
 
