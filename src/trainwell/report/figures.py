@@ -15,6 +15,7 @@ from trainwell.report.reliability import reliability
 
 Json = Mapping[str, Any]
 WIDE, NARROW = 720.0, 350.0
+SINGLES = 30  # networks whose own curves can be looked at
 
 
 def all_figures(
@@ -103,7 +104,34 @@ def curve(facts: Json, history: Sequence[Mapping[str, float]], measure: str) -> 
         percent=measure == "accuracy",
         best=best,
         regions=findings.regions(facts, measure),
+        singles=[
+            *_singles("train", history, f"train_{measure}"),
+            *_singles("val", history, f"val_{measure}"),
+        ],
     )
+
+
+def _singles(
+    part: plots.Part, history: Sequence[Mapping[str, float]], column: str
+) -> list[plots.Single]:
+    """The lines of the first SINGLES networks, where there are several."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for row in history:
+        member, epoch = row.get("member", math.nan), row.get("epoch", math.nan)
+        value = row.get(column, math.nan)
+        if all(map(math.isfinite, (member, epoch, value))) and 0 <= member < SINGLES:
+            found.setdefault(int(member), []).append((epoch, value))
+    if len(found) < 2:
+        return []
+    arrays = {k: np.array(sorted(points)) for k, points in found.items()}
+    return [plots.Single(k, part, a[:, 0], a[:, 1]) for k, a in sorted(arrays.items())]
+
+
+def chosen_networks(history: Sequence[Mapping[str, float]]) -> list[int]:
+    """Numbers of the networks whose single lines the curves hold."""
+    members = {row.get("member", math.nan) for row in history}
+    found = sorted(int(m) for m in members if math.isfinite(m) and 0 <= m < SINGLES)
+    return found if len(found) > 1 else []
 
 
 def _series(

@@ -30,6 +30,16 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Single:
+    """One network's line over E epochs: epochs and values (E,)."""
+
+    member: int
+    part: Part
+    epochs: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
 class Rung:
     """One learning rate of a ladder and the log loss it reached."""
 
@@ -73,12 +83,15 @@ def curves(
     percent: bool = False,
     best: Sequence[float] = (),
     regions: Sequence[Region] = (),
+    singles: Sequence[Single] = (),
     width: float = 356,
     height: float = 236,
 ) -> str:
     """Lines over epochs with bands, best epochs of the members as marks on the axis.
 
-    regions: epochs that findings speak of, shaded and numbered.
+    regions: epochs that findings speak of, shaded and numbered. singles: lines of single networks,
+    drawn but hidden until the page's reader chooses some. Between the first two series, training
+    and validation, the gap is shaded.
     """
     series = [s for s in map(_measured, series) if s.epochs.size]
     if not series:
@@ -102,14 +115,42 @@ def curves(
         ring = [*zip(px, map(y, top_edge), strict=True)]
         ring += reversed([*zip(px, map(y, bottom_edge), strict=True)])
         parts.append(svg.path(ring, f"band {s.part}", closed=True))
+    parts.append(_gap(series, x, y))
     for s in series:
         parts.append(svg.path(_line_points(s, x, y), f"line {s.part}"))
         if s.epochs.size == 1:
             parts.append(svg.circle(x(float(s.epochs[0])), y(float(s.mean[0])), 3, f"dot {s.part}"))
+    parts += [_single(one, x, y) for one in singles]
     parts += _end_labels(series, y, right)
     parts += badges
     parts += _hover(series, x, top, bottom, percent)
     return svg.document(name, width, height, title, desc, parts)
+
+
+def _gap(series: Sequence[Series], x: Scale, y: Scale) -> str:
+    """The area between the means of two series, over the epochs that both have."""
+    if len(series) != 2:
+        return ""
+    a, b = series
+    both = np.intersect1d(a.epochs, b.epochs)
+    if len(both) < 2:
+        return ""
+    upper = [(x(float(e)), y(float(m))) for e, m in zip(both, _at(a, both), strict=True)]
+    lower = [(x(float(e)), y(float(m))) for e, m in zip(both, _at(b, both), strict=True)]
+    return svg.path([*upper, *reversed(lower)], "gap", closed=True)
+
+
+def _at(s: Series, epochs: Floats) -> Floats:
+    return s.mean[np.searchsorted(s.epochs, epochs)]
+
+
+def _single(one: Single, x: Scale, y: Scale) -> str:
+    """The line of one network."""
+    ok = np.isfinite(one.values) & np.isfinite(one.epochs)
+    flat = Series("", one.part, one.epochs[ok], *(one.values[ok],) * 3)
+    if not flat.epochs.size:
+        return ""
+    return svg.path(_line_points(flat, x, y), f"line single {one.part} net{one.member}")
 
 
 def _shaded(

@@ -137,6 +137,7 @@ def render(
             parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
             figures=figures.all_figures(facts, history, examples, probes),
             findings=findings.numbered(facts),
+            networks=figures.chosen_networks(history),
             gap=gap(facts),
             trust=trust(facts),
             mistakes=cards(facts, mistakes),
