@@ -45,13 +45,37 @@ def predict(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")], as_json: Json = False
+    run: Annotated[
+        Path, typer.Argument(help="A run folder; or a folder of runs, for a gallery of them.")
+    ],
+    svg: Annotated[bool, typer.Option("--svg", help="Write each picture as SVG.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="Write each picture as PNG.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; default: RUN/pictures.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Draw the HTML report of a run again, from the files of its folder."""
+    """Draw a run's report again, write its pictures for slides, or a gallery of runs."""
+    from trainwell.report.gallery import write_gallery
     from trainwell.report.page import write_report
+    from trainwell.report.slides import write_pictures
     from trainwell.run import load_run
 
-    path = write_report(load_run(run).folder)
+    if run.is_dir() and not (run / "run.json").exists():
+        gallery = write_gallery(run)
+        typer.echo(str(gallery))
+        if as_json:
+            typer.echo(json.dumps({"gallery": str(gallery)}))
+        return
+    folder = load_run(run).folder
+    path = write_report(folder)
     typer.echo(str(path))
+    pictures: list[Path] = []
+    if svg:
+        pictures += write_pictures(folder, out or folder / "pictures", "svg")
+    if png:
+        pictures += write_pictures(folder, out or folder / "pictures", "png")
+    for picture in pictures:
+        typer.echo(str(picture))
     if as_json:
-        typer.echo(json.dumps({"report": str(path)}))
+        typer.echo(json.dumps({"report": str(path), "pictures": [str(p) for p in pictures]}))
