@@ -135,6 +135,7 @@ def _gap(series: Sequence[Series], x: Scale, y: Scale) -> str:
     both = np.intersect1d(a.epochs, b.epochs)
     if len(both) < 2:
         return ""
+    both = both[:: -(-len(both) // int(x.end - x.start))]  # a pixel is enough for one epoch
     upper = [(x(float(e)), y(float(m))) for e, m in zip(both, _at(a, both), strict=True)]
     lower = [(x(float(e)), y(float(m))) for e, m in zip(both, _at(b, both), strict=True)]
     return svg.path([*upper, *reversed(lower)], "gap", closed=True)
