@@ -1,0 +1,95 @@
+"""Finished runs against each other: planted differences, alike models, runs that do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainwell.comparing_runs import compare_runs, judged
+from trainwell.errors import DataError, UserError
+from trainwell.significance import holm
+
+
+def run(folder: Path, right: np.ndarray, rows: np.ndarray | None = None, name: str = "d") -> Path:
+    """A run folder whose model is right on these rows."""
+    labels = np.arange(len(right)) % 3
+    said = np.where(right, labels, (labels + 1) % 3)
+    rows = np.arange(len(right)) if rows is None else rows
+    folder.mkdir()
+    facts = {"name": name, "classes": ["a", "b", "c"]}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    order = np.random.default_rng(0).permutation(len(right))  # runs may store another order
+    np.savez(
+        folder / "oof.npz",
+        rows=np.empty(0, int),
+        labels=np.empty(0, int),
+        probabilities=np.empty((0, 3)),
+        test_rows=rows[order],
+        test_labels=labels[order],
+        test_probabilities=np.eye(3)[said][order],
+    )
+    return folder
+
+
+def test_a_planted_difference_is_found_in_its_direction(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    base = rng.random(1000) < 0.8
+    better = base | (rng.random(1000) < 0.3)
+    a, b = run(tmp_path / "a", base), run(tmp_path / "b", better)
+    found = compare_runs([a, b])
+    assert found["verdict"] == "better" and (found["a"], found["b"]) == ("a", "b")
+    value = better.mean() - base.mean()
+    assert found["difference"]["value"] == pytest.approx(value)
+    assert 0 < found["difference"]["low"] < value < found["difference"]["high"]
+    assert compare_runs([b, a])["verdict"] == "worse"
+
+
+def test_alike_models_are_seldom_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    words = []
+    for i in range(100):
+        easy = rng.random(300)
+        a, b = (easy + 0.2 * rng.normal(size=300) < 0.8 for _ in range(2))
+        folders = [run(tmp_path / f"a{i}", a), run(tmp_path / f"b{i}", b)]
+        words.append(compare_runs(folders)["verdict"])
+    assert sum(w in ("better", "worse") for w in words) <= 11  # binomial(100, 0.05), 99.5 %
+
+
+def test_the_same_model_twice_makes_no_difference(tmp_path: Path) -> None:
+    right = np.random.default_rng(3).random(400) < 0.9
+    found = compare_runs([run(tmp_path / "a", right), run(tmp_path / "b", right)])
+    assert found["verdict"] == "no difference that matters" and found["p"] == 1.0
+
+
+def test_several_runs_are_adjusted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    base = rng.random(500) < 0.8
+    runs = [run(tmp_path / "a", base)]
+    flips = (0.05, 0.1, 0.15)
+    for i, share in enumerate(flips):
+        runs.append(run(tmp_path / f"b{i}", base | (rng.random(500) < share)))
+    together = compare_runs(runs)["comparisons"]
+    alone = [compare_runs([runs[0], r])["p"] for r in runs[1:]]
+    assert [c["p"] for c in together] == pytest.approx(list(holm(alone)))
+
+
+def test_runs_on_other_rows_or_data_are_refused(tmp_path: Path) -> None:
+    right = np.ones(30, bool)
+    a = run(tmp_path / "a", right)
+    b = run(tmp_path / "b", right, rows=np.arange(5, 35))
+    with pytest.raises(UserError, match="25 of them in both"):
+        compare_runs([a, b])
+    with pytest.raises(UserError, match="other data"):
+        compare_runs([a, run(tmp_path / "c", right, name="e")])
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no finished run"):
+        judged(tmp_path)
+    a = run(tmp_path / "a", np.ones(30, bool))
+    (a / "oof.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="no finished run"):
+        judged(a)
