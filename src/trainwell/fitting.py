@@ -41,6 +41,7 @@ from trainwell.judging import Outcome, judge
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, to_toml
+from trainwell.report.live import watched
 from trainwell.request import Request, as_call, begin, data_digest
 from trainwell.results import ladder_table
 from trainwell.run import (
@@ -89,6 +90,7 @@ def fit(
     precision: str = "float32",
     trust: bool = False,
     quiet: bool = True,
+    watch: int | None = None,
     command: str | None = None,
 ) -> Run:
     """Train a classifier on labelled data and measure it honestly; returns the run.
@@ -103,6 +105,7 @@ def fit(
     checkpoint: time between two checkpoints, from which `resume` goes on to the same bits.
     precision: "bfloat16" computes layers in mixed precision (for GPUs that are fast at it).
     trust: whether code that a recipe file names may run (networks of one's own, Custom).
+    watch: port of a page on this machine that grows while training goes on; 0 takes a free one.
     Raises UserError for everything the user can mend. After Ctrl-C the best weights so far are
     scored and written, and `run.result["interrupted"]` is True.
     """
@@ -128,10 +131,12 @@ def fit(
         precision=precision,
         trust=trust,
     )
-    return carry_out(replace(request, command=command or as_call(request)), quiet)
+    return carry_out(replace(request, command=command or as_call(request)), quiet, watch=watch)
 
 
-def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
+def carry_out(
+    request: Request, quiet: bool, folder: Path | None = None, watch: int | None = None
+) -> Run:
     """Do what was asked; with `folder`, go on with the run that was begun there.
 
     Of several processes the first one speaks and writes; the others end when training is over.
@@ -142,6 +147,7 @@ def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
         joined() as ranks,
         same_threads(),
         Progress(quiet=quiet or not ranks.first) as progress,
+        watched(progress, watch if ranks.first else None) as view,
     ):
         check_options(options)
         progress.stage("reading the data")
@@ -149,6 +155,7 @@ def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
         if ranks.size > 1:
             ranks.check_same("the data", data_digest(data))
         say_data(progress, data)
+        view.name = data.name
         work = prepare(data, options, progress, began, ranks)
         begun = folder is not None
         if folder is None:
@@ -161,6 +168,7 @@ def carry_out(request: Request, quiet: bool, folder: Path | None = None) -> Run:
                 work.budget.started -= work.trainer.store.state["used"]
                 progress.say("going on where the run was left")
             run = _steps(work, folder, started)
+            view.report = run.report
             if not (work.interrupted or work.trainer.late):
                 work.trainer.store.remove()
             return run

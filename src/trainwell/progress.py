@@ -32,6 +32,22 @@ class Display(Protocol):
         """The stage is over."""
 
 
+class Watcher(Protocol):
+    """Somebody else who is told what goes on, such as a live page."""
+
+    def stage(self, title: str) -> None:
+        """A stage begins."""
+
+    def update(self, share: float, words: str) -> None:
+        """So much of it is done."""
+
+    def say(self, words: str) -> None:
+        """A remark that stays."""
+
+    def measure(self, epoch: float, accuracy: tuple[float, ...]) -> None:
+        """Validation accuracy of the networks in training, as of late."""
+
+
 class Progress:
     """One stage at a time: what is running, how far, in words, and the time left in the stage.
 
@@ -45,6 +61,7 @@ class Progress:
     def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.display = None if quiet else choose_display(stream or sys.stderr)
         self.log: Path | None = None  # a file that also gets every line
+        self.watcher: Watcher | None = None
         self.title, self.words, self.started = "", "", 0.0
 
     def __enter__(self) -> Progress:
@@ -63,12 +80,16 @@ class Progress:
         self._end()
         self.title, self.words, self.started = title, "", time.monotonic()
         self._record(title)
+        if self.watcher is not None:
+            self.watcher.stage(title)
         if self.display is not None:
             self.display.begin(title)
 
     def update(self, share: float, words: str) -> None:
         """How much of the stage is done, from 0 to 1, and what to say about it."""
         self.words = words
+        if self.watcher is not None:
+            self.watcher.update(share, words)
         if self.display is not None:
             left = time_left(time.monotonic() - self.started, share)
             self.display.update(share, words, left)
@@ -76,8 +97,15 @@ class Progress:
     def say(self, words: str) -> None:
         """A line that stays: something decided or found that the user should know."""
         self._record(f"  {words}")
+        if self.watcher is not None:
+            self.watcher.say(words)
         if self.display is not None:
             self.display.say(words)
+
+    def measure(self, epoch: float, accuracy: tuple[float, ...]) -> None:
+        """Validation accuracy of the networks in training, for those who draw it."""
+        if self.watcher is not None and accuracy:
+            self.watcher.measure(epoch, accuracy)
 
     def _end(self) -> None:
         seconds = time.monotonic() - self.started

@@ -307,6 +307,7 @@ def _show(work: Work, seen: Seen, members: int) -> None:
     words = f"epoch {seen.epochs / members:.0f}/{work.recipe.epochs}, validation accuracy "
     mean = sum(seen.accuracy) / len(seen.accuracy)
     work.progress.update(seen.share, f"{words}{mean:.3f}{spread}")
+    work.progress.measure(seen.epochs / members, seen.accuracy)
 
 
 def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, IntArray, Floats]:

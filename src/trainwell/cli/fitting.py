@@ -65,6 +65,12 @@ def fit(
     precision: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="bfloat16: mixed precision.")
     ] = "float32",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve a live page to this machine while training.")
+    ] = False,
+    watch_port: Annotated[
+        int, typer.Option(help="Port of the live page; 0: a free one.", min=0, max=65535)
+    ] = 0,
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")
     ] = False,
@@ -115,6 +121,7 @@ def fit(
         precision=precision,
         trust=trust,
         quiet=quiet,
+        watch=watch_port if watch else None,
         command=shlex.join(["trainwell", *sys.argv[1:]]),
     )
     _finished(run, as_json)
