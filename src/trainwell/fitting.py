@@ -11,6 +11,7 @@ import errno
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from trainwell.request import Request, as_call, begin, data_digest
 from trainwell.results import ladder_table
 from trainwell.run import (
     Run,
+    held,
     new_folder,
     write_history,
     write_probes,
@@ -148,6 +150,7 @@ def carry_out(
         same_threads(),
         Progress(quiet=quiet or not ranks.first) as progress,
         watched(progress, watch if ranks.first else None) as view,
+        ExitStack() as held_by_us,
     ):
         check_options(options)
         progress.stage("reading the data")
@@ -160,6 +163,7 @@ def carry_out(
         begun = folder is not None
         if folder is None:
             folder = ranks.agree(new_folder(request.out, data.name) if ranks.first else Path())
+        held_by_us.enter_context(held(folder if ranks.first else None))
         try:
             if ranks.first:
                 progress.log = folder / "log.txt"
@@ -172,7 +176,14 @@ def carry_out(
             if not (work.interrupted or work.trainer.late):
                 work.trainer.store.remove()
             return run
+        except KeyboardInterrupt:
+            if not (folder / "checkpoint" / "request.json").exists():
+                raise
+            raise Interrupted(f"Interrupted. Go on with: trainwell resume {folder}") from None
         except OSError as error:
+            if ranks.first and not folder.is_dir():
+                problem = "the run folder was removed while the run went on"
+                raise UserError(str(folder), problem, "Give the command again.") from None
             if error.errno not in NO_ROOM:
                 error.run_folder = folder  # type: ignore[attr-defined]
                 raise

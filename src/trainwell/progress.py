@@ -118,8 +118,11 @@ class Progress:
     def _record(self, line: str) -> None:
         if self.log is not None:
             stamp = time.strftime("%H:%M:%S")
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(f"{stamp} {line}\n")
+            try:
+                with self.log.open("a", encoding="utf-8") as file:
+                    file.write(f"{stamp} {line}\n")
+            except OSError:  # a log that cannot be written must not end a training
+                self.log = None
 
 
 def choose_display(stream: TextIO) -> Display:

@@ -17,9 +17,11 @@ import csv
 import datetime
 import hashlib
 import json
+import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,35 @@ def _check_empty(folder: Path) -> None:
     if any(p.name != "log.txt" for p in folder.iterdir()):
         todo = "Choose another folder with --out, or remove this one."
         raise UserError(str(folder), "the folder for the run is not empty", todo)
+
+
+@contextmanager
+def held(folder: Path | None) -> Iterator[None]:
+    """Keep other processes out of a run folder; None keeps nobody out.
+
+    The lock is on the folder itself: no file is left, and it is gone with the process, however
+    that ends. Raises UserError when another process holds it. Where folders cannot be locked
+    (Windows, some network drives) there is no lock.
+    """
+    if folder is None:
+        yield
+        return
+    descriptor = None
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            problem = "another trainwell process is at work on this run: it is in use"
+            raise UserError(str(folder), problem, "Wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
