@@ -203,7 +203,7 @@ def here(monkeypatch, capsys):
         monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", ["trainwell", "compare", *map(str, args)])
         with pytest.raises(SystemExit) as end:
-            cli._run()
+            cli.main()
         return end.value.code, *capsys.readouterr()
 
     return run_here

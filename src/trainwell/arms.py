@@ -70,6 +70,7 @@ class Arm:
     cells: tuple[Cell, ...]
     accuracy: Floats
     balanced_accuracy: Floats
+    macro_f1: Floats
     log_loss: Floats
     probabilities: tuple[Floats, ...]
     trained: tuple[Trained | None, ...]
@@ -205,15 +206,17 @@ class Arena:
                 (
                     metrics.accuracy(labels, chances),
                     metrics.balanced_accuracy(labels, chances),
+                    metrics.macro_f1(labels, chances),
                     metrics.log_loss(labels, chances),
                 )
             )
-        accuracy, balanced, loss = (np.array(column) for column in zip(*scores, strict=True))
+        accuracy, balanced, f1, loss = (np.array(column) for column in zip(*scores, strict=True))
         return Arm(
             recipe,
             tuple(cells),
             accuracy,
             balanced,
+            f1,
             loss,
             tuple(probabilities),
             tuple(trained),

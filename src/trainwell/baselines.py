@@ -19,6 +19,9 @@ from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import sample_rows
 from trainwell.engine.inputs import examples_at_once, take
 from trainwell.seeding import stream_seed
+from trainwell.svm import LEAST as SVM_LEAST
+from trainwell.svm import ROWS as SVM_ROWS
+from trainwell.svm import svm_rows, svm_votes
 
 LINEAR_ROWS, TREE_ROWS = 10_000, 20_000  # training rows, at most: yardsticks should take seconds
 LINEAR_CELLS = 10_000_000  # rows × inputs of the linear yardstick, at most
@@ -35,15 +38,22 @@ class Baseline:
     name: str
     says: str
     probabilities: Floats
+    decides_only: bool = False  # ones and zeros instead of probabilities: no log loss
 
 
 def baselines(
-    data: Dataset, fold: nn.Sequential, train: IntArray, score: IntArray, seed: int
+    data: Dataset,
+    fold: nn.Sequential,
+    train: IntArray,
+    score: IntArray,
+    seed: int,
+    uneven: bool = False,
 ) -> list[Baseline]:
     """Train every yardstick on `train` rows and predict `score` rows.
 
     fold: pre-processing fitted on training rows; the linear model sees what the network sees, the
     trees the raw table. Trees are for tables only: on pixels and sound they are no yardstick.
+    uneven: whether classes are; then tables get support vector machines too, plain and weighted.
     """
     found = [_majority(data, train, score)]
     if len(np.unique(data.labels[train])) < 2:  # a fold of whole groups may hold one class only
@@ -55,6 +65,8 @@ def baselines(
         size = max(2000, min(TREE_ROWS, TREE_CELLS // columns))
         some = sample_rows(train, data.labels, size, stream_seed(seed, "tree"))
         found.append(_boosted_tree(data, some, score, len(train), seed))
+        if uneven:
+            found += _machines(data, fold, train, score, seed)
     return found
 
 
@@ -104,6 +116,28 @@ def _boosted_tree(
     chunks = [score[i : i + CHUNK] for i in range(0, len(score), CHUNK)]
     found = np.concatenate([model.predict_proba(data.inputs[c]) for c in chunks])
     return Baseline("boosted tree", says, _spread(found, model.classes_, len(data.classes)))
+
+
+def _machines(
+    data: Dataset, fold: nn.Sequential, train: IntArray, score: IntArray, seed: int
+) -> list[Baseline]:
+    some = svm_rows(train, data.labels, SVM_ROWS, stream_seed(seed, "svm"))
+    features, labels = _features(data, fold, some), data.labels[some]
+    asked, classes = _features(data, fold, score), len(data.classes)
+    kept = _of(len(some), len(train))
+    if kept:
+        kept += f", of each class {SVM_LEAST} or all it has"
+    names = {"SVM": False, "SVM, weighted": True}
+    says = "support vector machine, RBF kernel, scikit-learn's defaults"
+    return [
+        Baseline(
+            name,
+            says + (", classes weighted by their size" if weighted else "") + kept,
+            svm_votes(features, labels, asked, classes, weighted),
+            decides_only=True,
+        )
+        for name, weighted in names.items()
+    ]
 
 
 def _features(data: Dataset, fold: nn.Sequential, rows: IntArray) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.split import Split, make_split
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, UserError, did_you_mean
+from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, chosen_recipe
 from trainwell.paired import PairedDifference, paired_difference
 from trainwell.progress import Progress
@@ -36,7 +37,6 @@ from trainwell.verdict import NATS, POINTS, Comparison, Unit, verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Metric = Literal["accuracy", "balanced_accuracy", "log_loss"]
 FOLDS, LOOKS = 5, (1, 2, 4)  # folds; seeds per fold after which it may end
 MOST_FOLDS, MOST_SEEDS = 50, 1000
 TUNING_SHARE = 0.4  # of the budget, after which each arm takes the best rate so far
@@ -314,6 +314,7 @@ def joined(first: Arm, more: Arm) -> Arm:
         cells=(*first.cells, *more.cells),
         accuracy=np.concatenate([first.accuracy, more.accuracy]),
         balanced_accuracy=np.concatenate([first.balanced_accuracy, more.balanced_accuracy]),
+        macro_f1=np.concatenate([first.macro_f1, more.macro_f1]),
         log_loss=np.concatenate([first.log_loss, more.log_loss]),
         probabilities=(*first.probabilities, *more.probabilities),
         trained=(*first.trained, *more.trained),
@@ -359,4 +360,4 @@ def _name(what: str | Path | Recipe, number: int) -> str:
     return f"recipe {'AB'[number]}" if isinstance(what, Recipe) else str(what)
 
 
-__all__ = ["Cell", "Compared", "compare", "compared"]
+__all__ = ["Cell", "Compared", "Metric", "compare", "compared"]

@@ -39,6 +39,7 @@ from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, Unfinished, UserError
 from trainwell.judging import Outcome, judge
+from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, to_toml
@@ -87,6 +88,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     ensemble: bool = True,
     coach: bool = False,
+    metric: Metric | None = None,
     jobs: int | str | None = None,
     checkpoint: str | float = "30s",
     precision: str = "float32",
@@ -103,6 +105,9 @@ def fit(
     settings: fields of the recipe to change, for instance {"lr": 0.01}.
     coach: after training, try remedies for what the doctor finds, and the lecture's usual advice;
     keep what paired trainings prove to be better. Every try is in decisions.json.
+    metric: what decides, and is told first: "accuracy", "balanced_accuracy", "macro_f1" or
+    "log_loss"; None: balanced accuracy where the largest class has more than 3 rows for one of the
+    smallest, else accuracy.
     jobs: worker processes, "ray" or "ray:8" for a cluster; None: what was measured to be quickest.
     checkpoint: time between two checkpoints, from which `resume` goes on to the same bits.
     precision: "bfloat16" computes layers in mixed precision (for GPUs that are fast at it).
@@ -128,6 +133,7 @@ def fit(
         settings=settings or {},
         ensemble=ensemble,
         coach=coach,
+        metric=metric,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,
@@ -242,6 +248,9 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         f"network {type(work.recipe.model).__name__}: {numbers} parameters, "
         f"{cost} operations per example"
     )
+    if work.deciding.asked or work.deciding.name != "accuracy":
+        name = work.deciding.name.replace("_", " ")
+        progress.say(f"what decides: {name} ({work.deciding.why})")
     checks = _looked_at(work)
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:

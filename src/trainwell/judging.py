@@ -20,6 +20,7 @@ from trainwell import metrics, results
 from trainwell import model as models
 from trainwell.baselines import baselines
 from trainwell.data.dataset import IntArray
+from trainwell.data.imbalance import Imbalance, imbalance_of, imbalance_table, too_few
 from trainwell.doctor.collect import CONTEXT
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence, context
@@ -145,12 +146,13 @@ def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
     With a test part they train on everything outside it; without one, on every fold in turn.
     """
     data, seed = work.data, work.options.seed
+    uneven = sizes_of(work).imbalanced
     if judged.part == "test":
         rows = judged.rows
-        found = baselines(data, work.inputs.layers[0], work.split.development, rows, seed)
+        found = baselines(data, work.inputs.layers[0], work.split.development, rows, seed, uneven)
         return results.baseline_table(data, rows, found, judged.part, seed)
     parts = [
-        baselines(data, layers, fold.train, fold.validation, seed)
+        baselines(data, layers, fold.train, fold.validation, seed, uneven)
         for layers, fold in zip(work.inputs.layers, work.split.folds, strict=True)
     ]
     rows = np.concatenate([fold.validation for fold in work.split.folds])
@@ -188,10 +190,25 @@ def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, A
         "test_openings": len(work.split.sealed.openings),
         "confusion_part": judged.part,
         "ensemble": ensemble,
+        "metric": work.deciding.to_json(),
+        "imbalance": _imbalance(work, judged),
         **results.class_table(data, judged.rows, judged.probabilities),
         "reliability": results.reliability_table(labels, judged.probabilities),
         "mistakes": worst_mistakes(data, judged.rows, judged.probabilities, work.split.development),
     }
+
+
+def sizes_of(work: Work) -> Imbalance:
+    """How uneven the classes are outside the test part."""
+    data, rows = work.data, work.split.development
+    return imbalance_of(np.bincount(data.labels[rows], minlength=len(data.classes)), data.classes)
+
+
+def _imbalance(work: Work, judged: Judgement) -> dict[str, Any]:
+    """Sizes outside the test part, and which classes the part that judges cannot measure."""
+    data = work.data
+    counts = np.bincount(data.labels[judged.rows], minlength=len(data.classes))
+    return imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part)
 
 
 def _training(work: Work, outcome: Outcome) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from trainwell.stats import Array, Floats, Interval, bca_ends, mean_interval, wilson
 
 Ints = npt.NDArray[np.int64]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]  # that may decide
 
 ECE_BINS = 15
 FEW_GROUPS = 10  # below this a bootstrap over groups covers too little (83 to 89 % of nominal 95 %)
@@ -242,6 +243,21 @@ def _f1(totals: Array) -> Floats:
     """Macro F1 of totals (..., 3, C); nan where no class occurs."""
     both = totals[..., 1, :] + totals[..., 2, :]
     return _mean_where(2 * totals[..., 0, :] / np.maximum(both, 1), both > 0)
+
+
+def from_totals(totals: Array, metric: Metric) -> Floats:
+    """Accuracy, balanced accuracy or macro F1 of rows found, true and said by class (..., 3, C).
+
+    >>> round(float(from_totals(np.array([[9, 0], [9, 1], [10, 0]]), "balanced_accuracy")), 2)
+    0.5
+    """
+    if metric == "balanced_accuracy":
+        return _balanced(totals)
+    if metric == "macro_f1":
+        return _f1(totals)
+    if metric == "accuracy":
+        return np.asarray(totals[..., 0, :].sum(axis=-1) / totals[..., 1, :].sum(axis=-1))
+    raise ValueError(f"{metric} cannot be told from counts")
 
 
 def _mean_where(values: Array, ok: Array) -> Floats:

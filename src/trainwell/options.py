@@ -7,14 +7,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from trainwell.budget import parse_time
 from trainwell.data.dataset import Dataset
 from trainwell.engine.workers import parse_jobs, ray_cores
-from trainwell.errors import UserError
+from trainwell.errors import UserError, did_you_mean
+from trainwell.metrics import Metric
 from trainwell.recipe import Recipe, edit, load_recipe, starting_recipe
 from trainwell.recipe_check import check_against
 from trainwell.techniques.models import Custom
@@ -39,6 +40,7 @@ class Options:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ensemble: bool = True
     coach: bool = False  # look for remedies, and keep what is proved to help
+    metric: Metric | None = None  # what decides; None: as the classes' sizes say
     test: float = TEST_SHARE
     jobs: int | str | None = None
     checkpoint: str | float = "30s"  # time between two checkpoints
@@ -48,6 +50,10 @@ class Options:
 
 
 def check_options(options: Options) -> None:
+    known = get_args(Metric)
+    if options.metric is not None and options.metric not in known:
+        todo = did_you_mean(str(options.metric), known)
+        raise UserError("--metric", f'no metric "{options.metric}"', todo)
     asked = parse_jobs(options.jobs)
     if asked is not None and asked.where == "ray":
         ray_cores()  # a cluster that does not answer is better known now

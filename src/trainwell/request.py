@@ -23,6 +23,7 @@ from trainwell.data.read import read
 from trainwell.engine.parts import Store
 from trainwell.errors import UserError
 from trainwell.files import write_whole
+from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options
 from trainwell.recipe import Recipe, edit, load_recipe, to_toml
 from trainwell.techniques.models import Custom
@@ -51,6 +52,7 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = True
     coach: bool = False
+    metric: Metric | None = None
     jobs: int | str | None = None
     checkpoint: str | float = "30s"
     precision: str = "float32"

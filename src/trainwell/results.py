@@ -98,10 +98,15 @@ def baseline_table(
 ) -> list[dict[str, Any]]:
     """One entry per yardstick; `part` is "test" or "validation"."""
     empty: dict[str, Any] = {"test": None, "validation": None}
-    return [
-        {"name": b.name, "says": b.says} | empty | {part: scores(data, rows, b.probabilities, seed)}
-        for b in found
-    ]
+    table = []
+    for b in found:
+        measured = scores(data, rows, b.probabilities, seed)
+        if b.decides_only:
+            measured |= {
+                name: dict.fromkeys(("value", "low", "high")) for name in ("log_loss", "ece")
+            }
+        table.append({"name": b.name, "says": b.says} | empty | {part: measured})
+    return table
 
 
 def initial_table(probes: Sequence[Probe]) -> list[dict[str, Any]]:

@@ -23,12 +23,18 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     """
     part = "test" if result["test"] else "validation"
     scores, what = result[part], "sealed test" if result["test"] else "validation"
-    a = scores["accuracy"]
-    right = f"{result['name']}: {a['value']:.1%} right on {scores['n']} {what} examples"
-    lines = ["", f"{right} (95 % interval {a['low']:.1%} to {a['high']:.1%})", ""]
-    rows = [{"": "network", **_cells(scores)}]
-    rows += [{"": b["name"], **_cells(b[part])} for b in result["baselines"] if b[part]]
+    first = (result.get("metric") or {}).get("name", "accuracy")
+    a, on = scores[first], f"on {scores['n']} {what} examples"
+    words, ends = f"{a['value']:.1%} right {on}", f"{a['low']:.1%} to {a['high']:.1%}"
+    if first == "log_loss":
+        words, ends = f"log loss {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
+    elif first != "accuracy":
+        words = f"{first.replace('_', ' ').replace('f1', 'F1')} {a['value']:.1%} {on}"
+    lines = ["", f"{result['name']}: {words} (95 % interval {ends})", ""]
+    rows = [{"": "network", **_cells(scores, first)}]
+    rows += [{"": b["name"], **_cells(b[part], first)} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
+    lines += imbalance(result)
     lines += [f"note: {w}" for w in result["warnings"]]
     lines += _coach(result.get("decisions") or [])
     heavy = [f for f in result["findings"] if f["level"] != "note"]
@@ -74,13 +80,36 @@ def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, f"coach    {tried}, {len(lines) or 'none'} adopted"]
 
 
-def _cells(scores: dict[str, Any]) -> dict[str, str]:
+def imbalance(result: Mapping[str, Any], most: int = 8) -> list[str]:
+    """Where classes are uneven: what that means, and the recall of each class with its rows."""
+    found = result.get("imbalance") or {}
+    if not found.get("imbalanced"):
+        return []
+    lines = ["", *textwrap.wrap(found["words"], 96), ""]
+    rows = sorted((c for c in result["per_class"] if c["n"]), key=lambda c: c["n"])
+    shown = [{"class": c["class"], "rows": c["n"], "found": _cell_of(c["recall"])} for c in rows]
+    if shown:
+        lines.append(table(shown[:most], tuple(shown[0])))
+    if len(shown) > most:
+        lines.append(f"and {len(shown) - most} larger classes, in the report")
+    return lines
+
+
+def _cell_of(score: Mapping[str, Any]) -> str:
+    """A score with its interval, as far as there are any."""
+    ends = [score.get(e) for e in ("value", "low", "high")]
+    value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
+    return value if value == "-" else f"{value} [{low}, {high}]"
+
+
+def _cells(scores: Mapping[str, Any], first: str = "accuracy") -> dict[str, str]:
     names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "log_loss": "log loss"}
+    if first == "macro_f1":
+        names["macro_f1"] = "macro F1"
+    ordered = {first: names[first], **names}
     found = {}
-    for key, title in names.items():
-        ends = [scores[key][e] for e in ("value", "low", "high")]
-        value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
-        found[title] = f"{value} [{low}, {high}]"
+    for key, title in ordered.items():
+        found[title] = _cell_of(scores[key])
     return found
 
 

@@ -25,6 +25,7 @@ from trainwell.budget import (
     plan_size,
 )
 from trainwell.data.dataset import AudioSchema, Dataset, IntArray
+from trainwell.data.imbalance import Deciding, deciding_metric, imbalance_of
 from trainwell.data.split import Split, make_split, sample_rows
 from trainwell.doctor.evidence import Arm
 from trainwell.doctor.race import race, rate_arms
@@ -77,6 +78,7 @@ class Work:
     operations: float  # floating-point, of one example through one network
     device: torch.device
     warnings: list[str]
+    deciding: Deciding  # the metric by which trainings are compared
     interrupted: bool = False
     began: float = 0.0  # seconds of the budget that were used when the networks began to train
 
@@ -104,6 +106,9 @@ def prepare(
         warnings.append(f"{size.epochs} epochs instead of {recipe.epochs}, to fit the time budget")
         recipe = dataclasses.replace(recipe, epochs=size.epochs)
     split = make_split(data, seed=options.seed, folds=size.folds, test=options.test)
+    sizes = imbalance_of(
+        np.bincount(data.labels[split.development], minlength=len(data.classes)), data.classes
+    )
     for note in split.notes:
         progress.say(note)
     folds = [
@@ -139,6 +144,7 @@ def prepare(
         operations=cost,
         device=device,
         warnings=warnings,
+        deciding=deciding_metric(sizes, options.metric),
     )
 
 

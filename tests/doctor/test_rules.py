@@ -18,6 +18,7 @@ from trainwell.doctor import (
 )
 from trainwell.doctor.evidence import Arm, Evidence, Floats, Layer, Setup
 from trainwell.doctor.finding import Finding
+from trainwell.doctor.outcome_rules import finds_classes
 from trainwell.doctor.thresholds import THRESHOLDS as LIMITS
 
 
@@ -311,3 +312,11 @@ def test_augmentation_that_hurts() -> None:
     assert level(fit_rules.augmentation_hurts(hurts, LIMITS)) == "warning"
     helps = raced(arm("no augmentation", 0.88, 0.35))
     assert fit_rules.augmentation_hurts(helps, LIMITS) is None
+
+
+def test_rare_classes_that_are_found_are_no_guess() -> None:
+    guess, finds = np.array([[480, 0], [32, 0]]), np.array([[420, 60], [8, 24]])
+    lucky = np.array([[478, 2], [31, 1]])
+    assert finds_classes(finds)
+    assert not finds_classes(guess) and not finds_classes(lucky) and not finds_classes(None)
+    assert not finds_classes(np.array([[336, 144], [20, 12]]))  # at random

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from trainwell.cli.options import (
     ImageSize,
     Json,
     Kind,
+    Metric,
     Pattern,
     Quiet,
     Seed,
@@ -43,9 +44,7 @@ def compare(
     seeds: Annotated[
         int, typer.Option(help="Seeds per fold, at most; it ends earlier when it can.", min=1)
     ] = 4,
-    metric: Annotated[
-        Literal["accuracy", "balanced_accuracy", "log_loss"], typer.Option(help="What to compare.")
-    ] = "accuracy",
+    metric: Annotated[Metric, typer.Option(help="What to compare.")] = "accuracy",
     budget: Budget = None,
     seed: Seed = 0,
     out: Annotated[

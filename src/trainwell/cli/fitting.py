@@ -17,6 +17,7 @@ from trainwell.cli.options import (
     ImageSize,
     Json,
     Kind,
+    Metric,
     Pattern,
     Quiet,
     RecipeFile,
@@ -54,6 +55,10 @@ def fit(
         bool,
         typer.Option("--coach/--no-coach", help="Try remedies, and keep what is proved to help."),
     ] = False,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(help="What decides; default: balanced accuracy where classes are uneven."),
+    ] = None,
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
     ] = False,
@@ -116,6 +121,7 @@ def fit(
         settings=changes,
         ensemble=not no_ensemble,
         coach=coach,
+        metric=metric,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,

@@ -23,6 +23,7 @@ ImageSize = Annotated[
 ]
 RecipeFile = Annotated[Path | None, typer.Option(help="Recipe file (TOML).")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
 Budget = Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

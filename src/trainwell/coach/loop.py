@@ -267,8 +267,9 @@ class Coach:
             made.append(
                 decision(candidate, outcome, words, difference=interval, p=p, placebo=noise)
             )
-            if outcome == "adopted" and (best is None or interval.value > best[0]):
-                best = (interval.value, trained)
+            gain = -interval.value if found.comparison.lower_is_better else interval.value
+            if outcome == "adopted" and (best is None or gain > best[0]):
+                best = (gain, trained)
         if best is None:
             return None, made
         # One change at a time: of several that won, the largest gain is kept.
@@ -285,6 +286,8 @@ class Coach:
         """What a comparison with the placebo beside it means for a candidate."""
         comparison, words = found.comparison, found.comparison.words
         gain = comparison.difference.value
+        if comparison.lower_is_better:
+            gain = -gain
         plain = comparison.verdict != "better" and self._plain_to_see(found)
         if plain:
             words = (
@@ -301,7 +304,10 @@ class Coach:
         """A gain in every cell that McNemar's test on all held-out rows confirms: then few cells
         are enough, however small the smallest p of a sign-flip test on them."""
         a, b = found.scores(0), found.scores(1)
-        if self.metric == "balanced_accuracy":  # votes of all rows say little about rare classes
+        if self.metric in (
+            "balanced_accuracy",
+            "macro_f1",
+        ):  # votes of all rows say little about rare classes
             spread = float(np.std(b - a))
             return bool((b - a > 0.02).all() and (b - a).mean() > 3 * spread)
         return bool((b > a).all() and (b - a).mean() > 0.01 and found.mcnemar_p < SURE)

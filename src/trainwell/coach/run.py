@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from trainwell.arms import Arena, Cell
+from trainwell.coach.balancing import Balancer
 from trainwell.coach.loop import Coach
-from trainwell.comparing import Metric
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
@@ -23,7 +22,7 @@ from trainwell.training import CLOSING_SHARE, Work, stop_at_interrupt
 
 LEAST_SECONDS = 60.0  # for the coach, where no budget was given; else as long as training took
 UNITS = 40.0  # trainings of one network for each of the first ones, at most
-IMBALANCE = 3.0  # largest over smallest class from which on balanced accuracy is what counts
+BALANCING = 3.0  # times the training, for remedies of class imbalance where no budget was given
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +63,31 @@ def coached(
         history=tuple(history),
         probes=tuple(probes),
     )
-    coach = Coach(
+    metric, spent = work.deciding.name, work.budget.used - work.began
+    balancer = Balancer(
         arena,
-        metric_for(work),
-        units=UNITS * len(trained),
-        deadline=_deadline(work),
-        checks=evidence.checks,
-        say=work.progress.say,
+        metric,
+        UNITS * len(trained),
+        spent / len(trained),
+        _deadline(work, BALANCING * spent),
+        work.progress.say,
     )
     with stop_at_interrupt(arena):
-        found = coach.improve(start)
+        balanced = balancer.improve(start)
+    coach = Coach(
+        arena,
+        metric,
+        units=UNITS * len(trained) - balanced.cost,
+        deadline=_deadline(work, spent),
+        checks=evidence.checks,
+        say=work.progress.say,
+        tried=set(balanced.tried),
+    )
+    with stop_at_interrupt(arena):
+        found = coach.improve(balanced.arm)
     work.interrupted = arena.stopped
     torch.set_num_threads(work.threads)
-    decisions = [d.to_json() for d in found.decisions]
+    decisions = [d.to_json() for d in (*balanced.decisions, *found.decisions)]
     if found.arm is start:
         return dataclasses.replace(before, decisions=decisions)
     work.recipe = found.recipe
@@ -91,18 +102,12 @@ def coached(
     )
 
 
-def metric_for(work: Work) -> Metric:
-    """Accuracy, or its mean over classes where one is much rarer than another."""
-    counts = np.bincount(work.data.labels[work.split.development])
-    present = counts[counts > 0]
-    return "balanced_accuracy" if present.max() > IMBALANCE * present.min() else "accuracy"
-
-
-def _deadline(work: Work) -> float:
-    """When the coach ends (`time.time()`): with the budget, or after as long as training took."""
+def _deadline(work: Work, spent: float) -> float:
+    """When the coach ends (`time.time()`): with the budget, or, where none was given, after these
+    seconds, LEAST_SECONDS at least."""
     left = (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
     if work.options.budget is None:
-        left = min(left, max(LEAST_SECONDS, work.budget.used - work.began))
+        left = min(left, max(LEAST_SECONDS, spent))
     return time.time() + left
 
 

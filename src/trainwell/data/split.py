@@ -171,7 +171,27 @@ def _choose_test(data: Dataset, units: IntArray, seed: int, share: float) -> Int
         random_state=stream_seed(seed, "test") % 2**32,
         stratify=strata[usable],
     )
+    chosen = _with_rare(chosen, usable, strata, seed)
     return np.flatnonzero(np.isin(units, units[first[chosen]]))
+
+
+def _with_rare(chosen: IntArray, usable: IntArray, strata: IntArray, seed: int) -> IntArray:
+    """The chosen test units (n,) with one of each class that has three or more but is not among
+    them, in exchange for one of the class that has most there. Proportions alone leave out a class
+    of three among thousands; of two units one must train and one validate."""
+    rng = numpy_stream(seed, "rare")
+    count, held = (
+        np.bincount(strata[units], minlength=strata.max() + 1) for units in (usable, chosen)
+    )
+    for c in np.flatnonzero((count >= 3) & (held == 0)):
+        most = int(held.argmax())
+        if held[most] < 2:
+            break
+        given = rng.choice(chosen[strata[chosen] == most])
+        taken = rng.choice(usable[strata[usable] == c])
+        chosen = np.append(chosen[chosen != given], taken)
+        held[most], held[c] = held[most] - 1, 1
+    return chosen
 
 
 def _strata(labels: IntArray, units: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
@@ -211,9 +231,13 @@ def _group_folds(labels: IntArray, units: IntArray, parts: int, seed: int) -> In
 
 
 def _unit_folds(
-    labels: IntArray, units: IntArray, rows: IntArray, parts: int, seed: int
+    labels: IntArray, units: IntArray, rows: IntArray, parts: int, seed: int, only_first: bool
 ) -> IntArray:
-    """Fold number of each of `rows`; classes with a single unit always train."""
+    """Fold number of each of `rows`; classes with a single unit always train.
+
+    Units of a class with fewer than there are folds lie in different ones; only_first: in the
+    first before others, since no other is used.
+    """
     from sklearn.model_selection import StratifiedKFold
 
     first, strata = _strata(labels, units, rows)
@@ -223,8 +247,15 @@ def _unit_folds(
     if parts < 2:
         return of_unit[units[rows]]
     count = np.bincount(strata[usable])
-    # Stratify on classes that reach every fold; the rare ones are spread as one stratum.
-    strata = np.where(count[np.maximum(strata, 0)] >= parts, strata, len(count))
+    # Stratify on classes that reach every fold; the rare ones are dealt out one by one.
+    rare = (strata >= 0) & (count[np.maximum(strata, 0)] < parts)
+    if rare[usable].sum() <= len(usable) - parts:
+        start = 0
+        for c in np.unique(strata[rare]):
+            mine = numpy_stream(seed, "rare", int(c)).permutation(np.flatnonzero(strata == c))
+            of_unit[units[first[mine]]] = (start + np.arange(len(mine))) % parts
+            start = 0 if only_first else start + len(mine)
+        usable = usable[~rare[usable]]
     splitter = StratifiedKFold(parts, shuffle=True, random_state=seed % 2**32)
     if np.bincount(strata[usable]).max() < parts:
         strata = np.zeros_like(strata)
@@ -252,7 +283,7 @@ def _make_folds(
     elif _repetitive(units):
         number = _repeated_folds(data.labels[rows], units[rows], parts, stream)
     else:
-        number = _unit_folds(data.labels, units, rows, parts, stream)
+        number = _unit_folds(data.labels, units, rows, parts, stream, folds == 1)
     used = range(parts if folds > 1 else 1)
     found = tuple(Fold(rows[number != f], rows[number == f]) for f in used)
     found = tuple(f for f in found if len(f.validation) and len(f.train))

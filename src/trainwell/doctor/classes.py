@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainwell.data.dataset import IntArray
+from trainwell.data.imbalance import EVEN, VERY_UNEVEN, imbalance_of
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, listed, unsaid
 from trainwell.seeding import numpy_stream
@@ -20,7 +21,6 @@ from trainwell.stats import wilson
 if TYPE_CHECKING:
     from trainwell.techniques.shuffle import Shuffle
 
-UNEVEN, VERY_UNEVEN, EVEN = 3.0, 10.0, 0.5
 FEW = 20
 SORTED, MIXED = -4.0, 0.5
 HALF_WIDTH = 0.05
@@ -39,24 +39,11 @@ def class_imbalance(sample: Sample) -> Check:
     Slide: "Class imbalance".
     """
     counts = np.bincount(sample.data.labels[sample.split.development], minlength=sample.classes)
-    present = counts[counts > 0]
-    ratio = float(present.max() / present.min())
-    shares = present / present.sum()
-    effective = float(np.exp(-(shares * np.log(shares)).sum()))
-    even = effective / len(present)
-    rare, common = int(np.where(counts > 0, counts, counts.max() + 1).argmin()), counts.argmax()
-    names = sample.data.classes
-    words = (
-        f"All {len(present)} classes have {present[0]:,} rows."
-        if ratio == 1
-        else f'The largest class, "{names[common]}", has {counts[common]:,} rows, the smallest, '
-        f'"{names[rare]}", {counts[rare]:,}: {ratio:.1f} to 1. The {len(present)} classes are as '
-        f"even as {effective:.1f} equal ones ({even:.2f})."
-    )
+    found = imbalance_of(counts, sample.data.classes)
     level: Level = "pass"
-    if ratio > VERY_UNEVEN or even < EVEN:
+    if found.ratio > VERY_UNEVEN or found.evenness < EVEN:
         level = "warning"
-    elif ratio > UNEVEN:
+    elif found.imbalanced:
         level = "note"
     mend = (
         Remedy("look at recall per class and balanced accuracy, not at accuracy alone"),
@@ -65,7 +52,7 @@ def class_imbalance(sample: Sample) -> Check:
         Remedy("show rare rows more often", (("balance", "Oversample()"),)),
     )
     return Check(
-        "D08", "class-imbalance", level, ratio, VERY_UNEVEN, words,
+        "D08", "class-imbalance", level, found.ratio, VERY_UNEVEN, found.words,
         mend if level != "pass" else (), "Class imbalance",
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from trainwell.data.dataset import IntArray
 from trainwell.doctor import reading, series
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding, Measure, Remedy, Where
@@ -41,6 +42,23 @@ def never_better_than_chance(evidence: Evidence, limits: Thresholds) -> reading.
     return np.array(found, np.bool_)
 
 
+def finds_classes(table: IntArray | None) -> bool:
+    """Whether a confusion matrix (C, C), rows true, shows a balanced accuracy surely above 1 / C.
+
+    Of uneven classes accuracy may well be that of a guess, and the log loss too when a remedy for
+    imbalance has moved the outputs, while rare classes are found.
+    """
+    if table is None:
+        return False
+    table = np.asarray(table)
+    rows = table.sum(axis=1)
+    there = rows > 0
+    found, rows = table.diagonal()[there], rows[there]
+    share = (found + 1) / (rows + 2)  # drawn in, so that few rows do not look certain
+    error = math.sqrt(float((share * (1 - share) / rows).sum())) / len(rows)
+    return bool((found / rows).mean() - 2.6 * error > 1 / len(rows))
+
+
 def labels_not_learnable(evidence: Evidence, limits: Thresholds) -> Finding | None:
     """D10: the labels have nothing to do with the inputs.
 
@@ -56,7 +74,7 @@ def labels_not_learnable(evidence: Evidence, limits: Thresholds) -> Finding | No
     """
     mask = never_better_than_chance(evidence, limits)
     usual = reading.majority(evidence)
-    if usual is None or not series.most(mask, limits.agree):
+    if usual is None or not series.most(mask, limits.agree) or finds_classes(evidence.confusion):
         return None
     learned = reading.level(evidence, limits) < limits.memorised
     by_heart = series.most(learned & mask, limits.agree)

@@ -173,7 +173,7 @@ def try_rates(
     lowest: dict[int, EpochScore] = {}
     for score in result.history:
         before = lowest.get(score.member)
-        if before is None or not before.val_loss <= score.val_loss:
+        if before is None or not before.val_aim <= score.val_aim:
             lowest[score.member] = score
     per, found = len(trials), []
     for rung, lr in enumerate(wanted):
@@ -186,7 +186,7 @@ def try_rates(
 def _rung(lr: float, scores: Sequence[EpochScore], diverged: bool) -> Rung:
     if not scores:  # its turn did not come
         return Rung(lr, math.inf, 0.0, 0.0, True)
-    losses = torch.tensor([s.val_loss for s in scores], dtype=torch.float64)
+    losses = torch.tensor([s.val_aim for s in scores], dtype=torch.float64)
     accuracies = torch.tensor([s.val_accuracy for s in scores], dtype=torch.float64)
     # Two sources of chance: which rows were held out, and which trial it was.
     over_rows = math.sqrt(sum(s.val_error**2 for s in scores)) / len(scores)

@@ -108,7 +108,7 @@ class Trained:
     epochs: int  # epochs trained
     best_epoch: int  # counted from 1; 0: never better than its initial weights
     accuracy: float  # on its validation rows, best epoch
-    log_loss: float
+    log_loss: float  # of classes weighted as training weighs them (engine.aims)
     diverged: bool
     shrunk: float = 0.0  # how often max norm has shrunk a unit
 

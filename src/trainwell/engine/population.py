@@ -128,7 +128,7 @@ class Population:
         self.probes: list[Probe] = []
         self.before = torch.zeros_like(self.theta) if probing else None  # θ before an epoch's end
         self.best_theta, self.best_buffers = self.theta.clone(), self.buffers.clone()
-        self.best = [(math.inf, 0.0)] * len(members)  # validation log loss and accuracy
+        self.best = [(math.inf, 0.0)] * len(members)  # val_aim and val_accuracy
         self.best_epoch = [0] * len(members)
         self.rebuild()
 

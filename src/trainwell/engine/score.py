@@ -29,16 +29,17 @@ class EpochScore:
     val_loss: float
     val_accuracy: float
     val_error: float  # standard error of val_loss over the validation rows
+    val_aim: float  # val_loss with classes weighted as training weighs them: chooses the epoch
 
 
 def score_epoch(population: Population) -> list[EpochScore]:
     """Clean scores of all members on their validation rows and on a sample of training rows."""
     p = population
-    train_loss, train_accuracy, _ = evaluate(p, *p.train_sample)
-    val_loss, val_accuracy, val_error = evaluate(p, *p.validation)
+    train_loss, train_accuracy, _, _ = _measure(p, *p.train_sample)
+    val_loss, val_accuracy, val_error, val_aim = _measure(p, *p.validation)
     # Scores decide who ends; of processors that round differently, one must decide for all.
     columns = p.examples.ranks.agree(
-        (train_loss, train_accuracy, val_loss, val_accuracy, val_error)
+        (train_loss, train_accuracy, val_loss, val_accuracy, val_error, val_aim)
     )
     begin = [
         rate_at(m.recipe, p.epochs - 1, seen) for m, seen in zip(p.members, p.losses, strict=True)
@@ -53,6 +54,16 @@ def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor
     """Mean log loss, accuracy and standard error of the loss, each (K,), over rows (K, V).
 
     Only rows where mask (K, V) is True count, by their weights if there are any; they come first.
+    """
+    loss, accuracy, error, _ = _measure(population, rows, mask)
+    return loss, accuracy, error
+
+
+def _measure(
+    population: Population, rows: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `evaluate` gives, and the loss with classes weighted as training weighs them, (K,).
+
     Each share is scored by itself: how many rows members of other shares have must not change its
     bits.
     """
@@ -68,13 +79,21 @@ def evaluate(population: Population, rows: Tensor, mask: Tensor) -> tuple[Tensor
         right = (logits.argmax(dim=2) == labels) & counts
         if population.examples.weights is not None:
             weights = torch.where(counts, population.examples.weights[own], 0.0)
-            found.append(_weighted(each, right, weights))
+            own_scores = _weighted(each, right, weights)
+            found.append(torch.cat([own_scores, own_scores[:1]]))
             continue
         loss = each.sum(dim=1) / count
         spread = (each.square().sum(dim=1) / count - loss.square()).clamp(min=0)
-        found.append(torch.stack([loss, right.sum(dim=1) / count, (spread / count).sqrt()]))
-    loss, accuracy, error = torch.cat(found, dim=1)
-    return loss, accuracy, error
+        aim = loss if share.aims is None else _aimed(each, labels, counts, share.aims)
+        found.append(torch.stack([loss, right.sum(dim=1) / count, (spread / count).sqrt(), aim]))
+    loss, accuracy, error, aim = torch.cat(found, dim=1)
+    return loss, accuracy, error, aim
+
+
+def _aimed(each: Tensor, labels: Tensor, counts: Tensor, aims: Tensor) -> Tensor:
+    """Mean (K,) of losses (K, V) where the classes of labels (K, V) weigh as in aims (K, C)."""
+    weights = torch.where(counts, aims.gather(1, labels), 0.0)
+    return (each * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-30)
 
 
 def _weighted(each: Tensor, right: Tensor, weights: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from trainwell.engine.aims import aims
 from trainwell.engine.alone import Alone
 from trainwell.engine.augmenting import Augmenter
 from trainwell.engine.closure import closure_step
@@ -100,6 +101,8 @@ class Share:
         self.limited = any(r.max_norm < float("inf") for r in recipes)
         self.smoothing = self._column([r.smoothing for r in recipes], columns=1)
         self.class_weights, self.offsets = self._balance(recipes)
+        counts = [class_counts(m, examples) for m in members]
+        self.aims = aims([r.balance for r in recipes], counts)  # on the CPU, as scores are
         self.focus = self._column([_focus(r) for r in recipes], columns=1)
         if examples.targets is not None:
             self._refuse_for_targets(recipes)

@@ -59,7 +59,7 @@ def _epochs(population: Population, pause: Callable[[], bool]) -> Iterator[list[
         broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
         p.remember_best(
             [
-                (math.nan if k in broken else s.val_loss, s.val_accuracy)
+                (math.nan if k in broken else s.val_aim, s.val_accuracy)
                 for k, s in enumerate(scores)
             ],
             p.epochs,

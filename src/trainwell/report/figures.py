@@ -64,20 +64,23 @@ def _finite(value: Any) -> float | None:
 
 
 def baselines(facts: Json) -> str:
-    """Accuracy of the network and of each baseline."""
+    """The deciding share (accuracy by default) of the network and of each baseline."""
     part = "test" if facts.get("test") else "validation"
-    own = (facts.get(part) or {}).get("accuracy")
+    first = str((facts.get("metric") or {}).get("name") or "accuracy")
+    first = "accuracy" if first == "log_loss" else first
+    own = (facts.get(part) or {}).get(first)
     if not own:
         return ""
     rows = [_row("network", own, "val")]
     rows += [
-        _row(str(other.get("name")), (other.get(part) or {}).get("accuracy"), "muted")
+        _row(str(other.get("name")), (other.get(part) or {}).get(first), "muted")
         for other in facts.get("baselines") or []
     ]
     told = "; ".join(f"{r.label} {r.note}" for r in rows if r.note)
 
     def draw(name: str, width: float) -> str:
-        title = f"Accuracy on {part} rows with 95 % intervals"
+        named = first.replace("_", " ").replace("f1", "F1")
+        title = f"{named[0].upper()}{named[1:]} on {part} rows with 95 % intervals"
         return plots.intervals(rows, name=name, title=title, desc=told, width=width)
 
     return both(draw, "baselines")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
+SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
 SCORES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -133,7 +134,8 @@ def render(
             run=facts,
             headline=headline(facts),
             verdict=verdict(facts),
-            score_names=SCORES,
+            score_names=score_names(facts),
+            yardsticks=yardsticks(facts),
             parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
             figures=figures.all_figures(facts, history, examples, probes),
             findings=findings.numbered(facts),
@@ -245,20 +247,44 @@ def judged(facts: Json) -> str:
     return "test" if facts.get("test") else "validation"
 
 
+def deciding(facts: Json) -> str:
+    """The metric that decided and is told first."""
+    name = str((facts.get("metric") or {}).get("name") or "accuracy")
+    return name if name in SCORES else "accuracy"
+
+
+def score_names(facts: Json) -> dict[str, str]:
+    """The scores in the order of the page: the one that decided first."""
+    first = deciding(facts)
+    return {first: SCORES[first], **SCORES}
+
+
+def yardsticks(facts: Json) -> list[tuple[str, Any]]:
+    """The network and its yardsticks on the rows that judge, where classes are uneven."""
+    if not (facts.get("imbalance") or {}).get("imbalanced"):
+        return []
+    part = judged(facts)
+    rows = [("network", facts.get(part))]
+    rows += [(str(b.get("name")), b.get(part)) for b in facts.get("baselines") or []]
+    return [(name, scores) for name, scores in rows if scores]
+
+
 def headline(facts: Json) -> dict[str, str]:
     """The answer: name, number, and what the number was measured on."""
     part = judged(facts)
     scores = facts.get(part) or {}
-    accuracy = scores.get("accuracy") or {}
+    first = deciding(facts)
+    found = scores.get(first) or {}
+    value, interval = score_cell(found, first)
     n = scores.get("n")
     count = f"{n:,} " if _finite(n) else ""
     kind = "sealed test examples" if part == "test" else "validation examples, out of fold"
-    ends = all(_finite(accuracy.get(k)) for k in ("low", "high"))
+    answer = f"{value} right" if first == "accuracy" else f"{SCORES[first].lower()} {value}"
     return {
         "name": str(facts.get("name") or "run"),
-        "value": points(accuracy.get("value")),
+        "answer": answer,
         "on": f"{count}{kind}",
-        "interval": f"{points(accuracy['low'])}–{points(accuracy['high'])}" if ends else "",
+        "interval": interval,
         "part": part,
     }
 
@@ -266,18 +292,20 @@ def headline(facts: Json) -> dict[str, str]:
 def verdict(facts: Json) -> str:
     """One sentence: do the intervals show that the network beats the best baseline?"""
     part = judged(facts)
-    network = (facts.get(part) or {}).get("accuracy") or {}
+    first = deciding(facts) if deciding(facts) in SHARES else "accuracy"
+    network = (facts.get(part) or {}).get(first) or {}
     found = [
         (scores["value"], str(b.get("name")), scores)
         for b in facts.get("baselines") or []
-        if _finite((scores := (b.get(part) or {}).get("accuracy") or {}).get("value"))
+        if _finite((scores := (b.get(part) or {}).get(first) or {}).get("value"))
     ]
     if not found or not _finite(network.get("value")):
         return ""
     value, name, scores = max(found, key=lambda f: f[0])
     gap = 100 * (network["value"] - value)
     ahead = f"{abs(gap):.1f} points {'above' if gap >= 0 else 'below'}"
-    best = f"the best baseline ({name}, {points(value)} %)"
+    by = "" if first == "accuracy" else f", {SCORES[first].lower()}"
+    best = f"the best baseline ({name}, {points(value)} %{by})"
     ends = [network.get("low"), network.get("high"), scores.get("low"), scores.get("high")]
     if not all(map(_finite, ends)):
         return f"The network is {ahead} {best}; without intervals that shows little."
@@ -293,7 +321,7 @@ def verdict(facts: Json) -> str:
         )
     if abs(gap) < 0.05:
         return (
-            f"The network and {best} are equally often right: "
+            f"The network and {best} {'are equally often right' if not by else 'score alike'}: "
             "these rows do not show that the network is needed."
         )
     side = "better" if gap > 0 else "worse"

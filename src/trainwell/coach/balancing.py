@@ -1,0 +1,379 @@
+"""The remedies for class imbalance, compared on the user's data; one is kept if it is proved.
+
+What moves only the outputs (thresholds, the classes' shares) needs no new training: the networks
+that are there are judged once more. What changes the training is screened by short trainings
+where all of them would take too long, and the best are trained in the same folds and seeds as the
+recipe that is to be beaten, beside a placebo: that recipe with fresh seeds. All keep its learning
+rate (weights and shares leave the mean weight of a row at 1), so that no remedy wins by tuning.
+Slide: "Class imbalance".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwell.arms import Arena, Arm, Cell
+from trainwell.coach.loop import Decision, Outcome
+from trainwell.coach.remedies import difference as changes_of
+from trainwell.coach.swaps import balanced_losses, flip_test, swap_test
+from trainwell.comparing import compared, score_of
+from trainwell.comparing import difference as paired_arms
+from trainwell.data.dataset import IntArray, Schema
+from trainwell.data.imbalance import imbalance_of
+from trainwell.errors import RecipeError
+from trainwell.metrics import Metric, confusion
+from trainwell.recipe import Recipe
+from trainwell.recipe_check import check_against
+from trainwell.seeding import stream_seed
+from trainwell.significance import holm
+from trainwell.techniques.balance import (
+    Balance,
+    ClassWeights,
+    EffectiveNumber,
+    Focal,
+    LogitAdjust,
+    Oversample,
+    Smote,
+    ThresholdMove,
+)
+from trainwell.verdict import LEVEL, REGION
+
+FULL, HALF = LogitAdjust(when="prediction"), LogitAdjust(tau=0.5, when="prediction")
+TRAINED: tuple[Balance, ...] = (
+    LogitAdjust(),
+    ClassWeights(),
+    Oversample(),
+    ClassWeights(power=0.5),
+    EffectiveNumber(),
+    Smote(),
+    Focal(),
+)
+Floats = npt.NDArray[np.float64]
+PROVED, SCREEN_CELLS, BRIEF = 2, 2, 1 / 3  # after screening; trainings per candidate; of the epochs
+CODE = "imbalance"  # why a remedy is tried
+
+
+@dataclass(frozen=True, eq=False)
+class Balanced:
+    """The arm that is kept (the first one where nothing was proved), and everything tried."""
+
+    arm: Arm
+    decisions: tuple[Decision, ...] = ()
+    tried: frozenset[Recipe] = frozenset()
+    cost: float = 0.0  # in trainings of one network
+
+
+def posthoc(metric: Metric) -> tuple[Balance, ...]:
+    """Remedies that move the outputs of trained networks."""
+    return (
+        FULL,
+        HALF,
+        ThresholdMove("macro_f1" if metric == "macro_f1" else "balanced_accuracy"),
+    )
+
+
+def remedies(recipe: Recipe, schema: Schema, some: Sequence[Balance]) -> list[Recipe]:
+    """The recipe with each remedy that suits it and the data; the rate stays."""
+    found = []
+    for balance in some:
+        changed = replace(recipe, balance=balance)
+        try:
+            check_against(changed, schema)
+        except RecipeError:
+            continue
+        found.append(changed)
+    return found
+
+
+@dataclass(eq=False)
+class Balancer:
+    """The tools of the comparison and what it may cost.
+
+    units: trainings of one network that it may cost; unit_seconds: what one takes; deadline:
+    `time.time()`. say: told of every step.
+    """
+
+    arena: Arena
+    metric: Metric
+    units: float
+    unit_seconds: float = 0.0
+    deadline: float | None = None
+    say: Callable[[str], None] = lambda words: None
+    used: float = 0.0
+    made: list[Decision] = field(default_factory=list)
+    saw: str = ""  # the sizes of the classes, in words
+
+    def improve(self, start: Arm) -> Balanced:
+        """Compare the remedies on an arm's cells; nothing where its recipe has one already, where
+        classes are even, or where the metric does not care for classes."""
+        data, split = self.arena.data, self.arena.split
+        sizes = imbalance_of(
+            np.bincount(data.labels[split.development], minlength=len(data.classes)), data.classes
+        )
+        cares = self.metric in ("balanced_accuracy", "macro_f1")
+        if start.recipe.balance is not None or not sizes.imbalanced or not cares:
+            return Balanced(start)
+        self.saw = sizes.words
+        free = remedies(start.recipe, data.schema, posthoc(self.metric))
+        costly = remedies(start.recipe, data.schema, TRAINED)
+        self.say(
+            f"comparing {len(free) + len(costly)} remedies for class imbalance by "
+            f"{self.metric.replace('_', ' ')}"
+        )
+        began = time.monotonic()
+        arms = [self.moved(start, recipe) for recipe in free]
+        trained, noise = self._trained(start, costly)
+        seconds = time.monotonic() - began
+        kept = self._judge(start, [*arms, *trained], noise)
+        made = [replace(d, seconds=round(seconds / len(self.made), 2)) for d in self.made]
+        for d in made:
+            self.say(f"{d.tried}: {d.outcome}; {d.words}")
+        tried = frozenset(replace(r, lr=None) for r in (*free, *costly))
+        return Balanced(kept, tuple(made), tried, self.used)
+
+    def moved(self, start: Arm, recipe: Recipe) -> Arm:
+        """The networks of an arm under a recipe that only moves their outputs."""
+        assert all(t is not None for t in start.trained)
+        same = [
+            replace(
+                t, member=replace(t.member, recipe=replace(t.member.recipe, balance=recipe.balance))
+            )
+            for t in start.trained
+            if t is not None
+        ]
+        arm = self.arena.arm(recipe, start.cells, same)
+        return replace(arm, evidence=start.evidence, history=start.history, probes=start.probes)
+
+    # ---- what has to be trained -----------------------------------------------------------------
+
+    def _trained(self, start: Arm, wanted: Sequence[Recipe]) -> tuple[list[Arm], float]:
+        """Arms of the remedies that were trained in all cells, and the placebo's gain."""
+        cells = len(start.cells)
+        chosen = list(wanted)
+        if not self._may((len(chosen) + 1) * cells):
+            some = min(SCREEN_CELLS, cells)
+            per = BRIEF * some
+            proofs = [n for n in (PROVED, 1) if self._may(len(wanted) * per + (n + 1) * cells)]
+            if proofs:
+                chosen = self._screened(start, wanted, some)[: proofs[0]]
+            else:  # no time to look at all: the first of the list has won most often
+                chosen = list(wanted[:1]) if self._may(2 * cells) else []
+            rest = "in short trainings others did better" if proofs else "the budget ends before"
+            outcome: Outcome = "screened out" if proofs else "not trained"
+            self.made += [
+                self._decision(start, r, outcome, rest) for r in wanted if r not in chosen
+            ]
+        if not chosen:
+            return [], 0.0
+        others = [
+            Cell(c.fold, stream_seed(self.arena.seed, "placebo", c.seed) % 2**31)
+            for c in start.cells
+        ]
+        arms = self.arena.train(chosen, start.cells, self.deadline)
+        (placebo,) = self.arena.train([start.recipe], others, self.deadline)
+        self.used += (len(chosen) + 1) * cells
+        if any(t is None for t in placebo.trained):
+            self.made += [
+                self._decision(start, a.recipe, "not trained", "the budget ended before its proof")
+                for a in arms
+            ]
+            return [], 0.0
+        complete = [a for a in arms if all(t is not None for t in a.trained)]
+        self.made += [
+            self._decision(start, a.recipe, "not trained", "the budget ended before its proof")
+            for a in arms
+            if a not in complete
+        ]
+        return complete, float(np.mean(self._scores(placebo) - self._scores(start)))
+
+    def _screened(self, start: Arm, wanted: Sequence[Recipe], cells: int) -> list[Recipe]:
+        """The remedies by their score in short trainings, best first."""
+        folds = list(dict.fromkeys(c.fold for c in start.cells))[:cells]
+        seed = stream_seed(self.arena.seed, "screen") % 2**31
+        epochs = max(3, round(BRIEF * start.recipe.epochs))
+        brief = [replace(r, epochs=min(r.epochs, epochs), patience=epochs) for r in wanted]
+        arms = self.arena.train(brief, [Cell(f, seed) for f in folds], self.deadline)
+        self.used += BRIEF * len(wanted) * len(folds)
+        value = [float(np.mean(self._scores(a))) for a in arms]
+        order = sorted(range(len(wanted)), key=lambda i: -value[i])
+        return [wanted[i] for i in order]
+
+    def _may(self, cost: float) -> bool:
+        """Whether units and time allow trainings of this cost."""
+        if self.arena.late or self.arena.stopped or self.used + cost > self.units:
+            return False
+        return self.deadline is None or time.time() + cost * self.unit_seconds < self.deadline
+
+    # ---- the proof ------------------------------------------------------------------------------
+
+    def _judge(self, start: Arm, arms: Sequence[Arm], noise: float) -> Arm:
+        """The proved remedy with the largest gain, or the arm itself; decisions are written."""
+        if not arms:
+            return start
+        split = self.arena.split
+        flips = holm([paired_arms(split, (start, a), self.metric).p for a in arms])
+        first = [a.recipe.balance == HALF for a in arms]
+        rows = adjusted([self._on_rows(start, a) for a in arms], first)
+        found = [
+            (arm, self._decided(start, arm, flip, p, noise))
+            for arm, flip, p in zip(arms, flips.tolist(), rows.tolist(), strict=True)
+        ]
+        found = full_strength(found)
+        won = [f for f in found if f[1].outcome == "adopted"]
+        best = self._first_of_the_best(won) if won else None
+        for one in found:
+            lost = one in won and one is not best
+            words = f"{one[1].words}; another remedy is kept"
+            self.made.append(replace(one[1], outcome="not shown", words=words) if lost else one[1])
+        return start if best is None else self._described(best[0])
+
+    def _decided(self, start: Arm, arm: Arm, flip: float, rows: float, noise: float) -> Decision:
+        """A remedy against the arm; flip, rows: adjusted p over cells and over rows; noise: what
+        the placebo gained.
+
+        Few cells give no small p of a sign-flip test, and a class of ten rows makes folds so
+        unlike that an interval over them says little. But what a fit keeps are these very
+        networks: whether they are better than those before is answered by held-out rows.
+        """
+        moved = arm.recipe.balance in posthoc(self.metric)
+        placebo = None if moved else noise  # the same networks: nothing was drawn anew
+        comparison = compared(self.arena, (start, arm), self.metric, adjusted_p=flip).comparison
+        gain, words, verdict = comparison.difference, comparison.words, comparison.verdict
+        outcome: Outcome = "adopted" if verdict == "better" else verdict
+        if outcome == "not shown" and rows <= LEVEL and gain.value > REGION:
+            outcome = "adopted"
+            words = (
+                f"better by {100 * gain.value:.1f} points on average; a test on all held-out rows, "
+                f"each class with the same weight, gives p = {rows:.2g}"
+            )
+        if outcome == "adopted" and gain.value <= (placebo or 0.0):
+            outcome = "not shown"
+            words = f"{words}; the placebo gained as much ({100 * noise:+.1f} points)"
+        cost = 0.0 if moved else float(len(start.cells))
+        decision = self._decision(start, arm.recipe, outcome, words)
+        return replace(decision, difference=gain, p=min(flip, rows), placebo=placebo, cost=cost)
+
+    def _first_of_the_best(self, won: Sequence[tuple[Arm, Decision]]) -> tuple[Arm, Decision]:
+        """Of the proved remedies the first, in their order, that cannot be told from the best.
+
+        Its gain lies within one standard error of the largest: where rare rows are few, the
+        largest is an accident, and the order (what moves outputs first) is what others found.
+        Half an adjustment comes last: it is there to prove the direction.
+        """
+        best = max(won, key=lambda f: _gain(f[1]))
+        for one in sorted(won, key=lambda f: f[0].recipe.balance == HALF):
+            behind = _gain(best[1]) - _gain(one[1])
+            if one is best or behind <= self._error_between(one[0], best[0]):
+                return one
+        return best
+
+    def _error_between(self, a: Arm, b: Arm) -> float:
+        """Standard error over held-out rows of the difference of two arms' balanced accuracies.
+
+        √(Σ_c v_c / n_c) / C, v_c the mean square of the differences of a row's decisions in class
+        c, drawn towards that of all rows by two of them: two equal rows are no certainty.
+        """
+        labels = self.arena.data.labels
+        (rows, before), (_, after) = (self._held_out(arm) for arm in (a, b))
+        y = labels[rows]
+        right = [p.argmax(axis=1) == y for p in (before, after)]
+        square = (right[0] != right[1]).astype(float)
+        n, total = np.bincount(y), np.bincount(y, square)
+        there = n > 0
+        variance = (total[there] + 2 * square.mean()) / (n[there] + 2)
+        return float(np.sqrt((variance / n[there]).sum()) / there.sum())
+
+    def _on_rows(self, a: Arm, b: Arm) -> float:
+        """p over all held-out rows, each judged by the mean of its networks: that of swapped
+        decisions or that of balanced losses, the smaller one doubled for having looked at two."""
+        data = self.arena.data
+        (rows, before), (_, after) = (self._held_out(arm) for arm in (a, b))
+        labels = data.labels[rows]
+        groups = None if data.groups is None else data.groups[rows]
+        said = (before.argmax(axis=1), after.argmax(axis=1))
+        swap = swap_test(labels, said[0], said[1], len(data.classes), self.metric, groups)
+        losses = [balanced_losses(labels, p) for p in (before, after)]
+        gain = losses[0] - losses[1]
+        flip = flip_test(gain, groups) if gain.sum() > 0 else 1.0
+        return min(1.0, 2 * min(swap, flip))
+
+    def _held_out(self, arm: Arm) -> tuple[IntArray, Floats]:
+        """Held-out rows (n,) and the mean (n, C) of what their networks say."""
+        rows, found = [], []
+        for number, fold in enumerate(self.arena.split.folds):
+            some = [
+                p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number
+            ]
+            if some:
+                rows.append(fold.validation)
+                found.append(np.nan_to_num(np.mean(some, axis=0)))
+        return np.concatenate(rows), np.concatenate(found)
+
+    def _described(self, arm: Arm) -> Arm:
+        """The arm with evidence of its own decisions."""
+        if arm.evidence is None:
+            return arm
+        rows, chances = self._held_out(arm)
+        data = self.arena.data
+        table = confusion(data.labels[rows], chances.argmax(axis=1), len(data.classes))
+        return replace(arm, evidence=replace(arm.evidence, confusion=table))
+
+    def _scores(self, arm: Arm) -> Floats:
+        return score_of(arm, self.metric)
+
+    def _decision(self, start: Arm, recipe: Recipe, outcome: Outcome, words: str) -> Decision:
+        changes = changes_of(start.recipe, recipe)
+        name = f"balance: {recipe.balance!r}"
+        return Decision(0, CODE, self.saw, name, changes, outcome, words)
+
+
+def adjusted(p: Sequence[float], first: Sequence[bool]) -> Floats:
+    """p values (k,) for having been looked at together: half of the error for the first hypothesis.
+
+    One was named before as the likeliest (a step towards what aims at the balanced error, at no
+    cost); it gets half of the level, all others share the other half by Holm's method.
+
+    >>> adjusted([0.01, 0.01, 0.02], [True, False, False]).round(3).tolist()
+    [0.02, 0.04, 0.04]
+    """
+    values, alone = np.asarray(p, np.float64), np.asarray(first)
+    if not alone.any() or alone.all():
+        return holm(values)
+    found = 2 * values
+    found[~alone] = 2 * holm(values[~alone])
+    return np.asarray(np.minimum(found, 1.0))
+
+
+def full_strength(found: Sequence[tuple[Arm, Decision]]) -> list[tuple[Arm, Decision]]:
+    """Where half of an adjustment is proved, the whole one that gains too counts as proved.
+
+    A small step changes few decisions for the worse, so that its direction is shown with fewer
+    rows; how far to go is then a matter of estimates, and of theory: τ = 1 aims at the balanced
+    error (Menon et al. 2021).
+    """
+    half = next((d for a, d in found if a.recipe.balance == HALF), None)
+    if half is None or half.outcome != "adopted":
+        return list(found)
+
+    def told(decision: Decision) -> Decision:
+        gains = (100 * _gain(d) for d in (decision, half))
+        words = "its half, tau=0.5, is proved; it gains {:.1f} points, its half {:.1f}".format(
+            *gains
+        )
+        return replace(decision, outcome="adopted", words=words)
+
+    return [
+        (arm, told(d))
+        if arm.recipe.balance == FULL and d.outcome == "not shown" and _gain(d) > REGION
+        else (arm, d)
+        for arm, d in found
+    ]
+
+
+def _gain(decision: Decision) -> float:
+    return decision.difference.value if decision.difference else 0.0
