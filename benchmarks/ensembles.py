@@ -1,203 +1,221 @@
-"""Ensembles of unlike networks against their best member, on test rows that chose nothing.
+"""Ensembles on ten open sets: the weighted vote against the best single network, on sealed rows.
 
-    PYTHONPATH=src python benchmarks/ensembles.py [digits wine satellite] [--splits 2]
+    PYTHONPATH=src python benchmarks/ensembles.py [iris wine ...] [--write]
 
-Twelve kinds of members: one network with three seeds, on part of the rows, narrower, wider, deeper,
-without hidden layer, weak on purpose. Each is trained on three folds of 60 % of the rows; what
-they say out of fold chooses weights, temperatures, stack and the best kind; the other 40 % of the
-rows judge. Differences are in points of accuracy and in log loss saved, against the best kind,
-with BCa intervals over rows (a row that is tested in several splits is one unit). Two students at
-the end: one network of the best kind's recipe, trained on labels, and on soft targets.
+What `trainwell fit` does, on small parts of the sets and with short trainings: the starting recipe
+and the other kinds of networks that fit would train, three folds each; weights, temperatures and
+the best network are chosen out of fold on 60 % of the rows, the other 40 % (whole speakers where
+there are speakers) judge. Differences are in points of accuracy and in log loss saved, with BCa
+intervals over rows (speakers); a row that is judged in several splits is one unit. The best single
+network is the one with the lowest validation loss of all, the best kind the mean of its folds'
+networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import time
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from trainwell.data.dataset import Dataset
+from trainwell.data.dataset import AudioSchema, Dataset
 from trainwell.data.samples import load_sample
+from trainwell.data.split import Split, make_split, sample_rows
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.members import Examples, Member, Trained
+from trainwell.engine.members import Examples, Member, common_steps
 from trainwell.engine.trainer import Trainer
 from trainwell.ensemble import combine
-from trainwell.ensemble.calibrate import scaled, temperature
-from trainwell.ensemble.distil import soft_targets
-from trainwell.ensemble.diversity import contributions, diversity, weaker_that_help
-from trainwell.ensemble.rows import Floats, Ints, paired, parts, row_hits, row_losses, together
-from trainwell.ensemble.select import Selection, select
-from trainwell.model import Model, assemble
-from trainwell.recipe import Adam, Dropout, Linear, Mlp, Recipe
+from trainwell.ensemble.calibrate import scaled
+from trainwell.ensemble.rows import Floats, paired, row_hits, row_losses, together
+from trainwell.kinds import Kind, Other, others
+from trainwell.recipe import starting_recipe
+from trainwell.seeding import stream_seed
+from trainwell.techniques.scaling import match_widths
+from trainwell.voting import candidates_of, decide, groups_of
 
 CPU = torch.device("cpu")
-FOLDS, ROWS, EPOCHS = 3, 1200, 25
-BASE = Recipe(model=Mlp(hidden=(96,)), optimizer=Adam(), lr=1e-2, epochs=EPOCHS, batch_size=32)
+FOLDS, TEST, EPOCHS, RATE = 3, 0.4, 15, 5e-3
+RESULTS = Path(__file__).parent / "results" / "ensembles.md"
+KEPT = RESULTS.with_suffix(".json")  # the same, by set
+# Name, rows, splits.
+SETS = (
+    ("iris", 150, 4),
+    ("wine", 178, 4),
+    ("breast_cancer", 569, 4),
+    ("digits", 900, 2),
+    ("letter", 1500, 2),
+    ("satellite", 1200, 2),
+    ("credit", 1200, 2),
+    ("shuttle", 1500, 3),
+    ("fashion_mnist", 700, 2),
+    ("fsdd", 500, 2),
+)
+AGAINST = ("best single network", "best kind", "recipe's networks")
 
 
-def kinds() -> list[tuple[str, Recipe, float]]:
-    """Name, recipe, and share of the training rows of each kind."""
+@dataclass(frozen=True)
+class Judged:
+    """One split: differences by row (n, 3, 2) of vote against others, units, and the verdict."""
 
-    def shaped(*hidden: int, **other: Any) -> Recipe:
-        model = Mlp(hidden=hidden, **other) if hidden else Linear()
-        return dataclasses.replace(BASE, model=model)
-
-    weak = dataclasses.replace(shaped(4), epochs=5)
-    return [
-        ("96, seed 0", BASE, 1.0),
-        ("96, seed 1", BASE, 1.0),
-        ("96, seed 2", BASE, 1.0),
-        ("96 on half the rows", BASE, 0.5),
-        ("96 on a quarter", BASE, 0.25),
-        ("12 units", shaped(12), 1.0),
-        ("128, 64 units", shaped(128, 64), 1.0),
-        ("96 tanh, no norm", shaped(96, activation="tanh", norm="none"), 1.0),
-        ("96 units, dropout .5", dataclasses.replace(shaped(96), regularize=(Dropout(0.5),)), 1.0),
-        ("no hidden layer", shaped(), 1.0),
-        ("no hidden layer, a quarter", shaped(), 0.25),
-        ("4 units, 5 epochs", weak, 1.0),
-    ]
+    differences: Floats
+    kept: Floats  # (n, 2): what is kept against the recipe's networks
+    units: Floats
+    accuracy: tuple[float, float]  # of the vote and of the best single network
+    verdict: str
 
 
-def trained_on(
-    data: Dataset, members: list[Member], targets: torch.Tensor | None = None
-) -> tuple[list[Trained], Model]:
-    """Train members whose fold is their place in the pre-processing."""
-    everything = np.arange(len(data))
-    trains = {m.fold: m.train for m in members}
-    folds = [
-        fit_preprocess(BASE, data.schema, data.inputs, trains[f], everything)
-        for f in sorted(trains)
-    ]
-    inputs = FoldInputs(data.inputs, folds, CPU)
-    labels = torch.from_numpy(data.labels)
-    examples = Examples(inputs, labels, len(data.classes), CPU, targets=targets)
-    found = Trainer(examples, jobs=1).train(members, "members").trained
-    trained = [found[i] for i in range(len(members))]
-    return trained, assemble(data.schema, data.classes, folds, trained)
-
-
-def one_split(data: Dataset, seed: int) -> dict[str, Any]:
-    """Members' predictions out of fold and on the test rows, and the two students'."""
-    outer = parts(data.labels, 5, seed)
-    dev, test = np.flatnonzero(outer < 3), np.flatnonzero(outer >= 3)
-    part = parts(data.labels[dev], FOLDS, seed)
-    rng, members = np.random.default_rng(seed), []
-    for number, (_, recipe, share) in enumerate(kinds()):
-        for fold in range(FOLDS):
-            train = dev[part != fold]
-            if share < 1:
-                train = rng.permutation(train)[: int(share * len(train))]
-            members.append(Member(recipe, fold, np.sort(train), dev[part == fold], number))
-    _, model = trained_on(data, members)
-    kind = [m.seed for m in members]
-    oof = model.member_probabilities(data.inputs, dev)
-    for number, member in enumerate(members):
-        oof[number, part != member.fold] = np.nan
-    said = model.member_probabilities(data.inputs, test)
-    return {"dev": dev, "test": test, "oof": together(oof, kind), "said": said, "kind": kind}
-
-
-def students(data: Dataset, split: dict[str, Any], chosen: Selection, seed: int) -> list[Floats]:
-    """Test probabilities of one network trained on labels, and on the ensemble's voice."""
-    dev, labels = split["dev"], data.labels
-    cut = parts(labels[dev], 6, seed)
-    member = Member(kinds()[chosen.best][1], 0, dev[cut > 0], dev[cut == 0], seed)
-    teacher = np.full((len(data), len(data.classes)), np.nan)
-    teacher[dev] = chosen(split["oof"])
-    soft = torch.from_numpy(soft_targets(teacher, labels, share=0.5))
-    both = [trained_on(data, [member], targets)[1] for targets in (None, soft)]
-    return [m.member_probabilities(data.inputs, split["test"])[0] for m in both]
-
-
-def combined(split: dict[str, Any], labels: Ints, chosen: Selection) -> dict[str, Floats]:
-    """Test probabilities of every combination; what it learns, it learns out of fold."""
-    oof, known = split["oof"], labels[split["dev"]]
-    said = together(split["said"], split["kind"])
-    pooled = temperature(combine.soft_vote(oof), known)
-    log_odds = combine.log_odds_weights(oof, known)
-    vote = np.eye(oof.shape[2])
-    return {
-        "mean of all": combine.soft_vote(said),
-        "mean of calibrated": combine.soft_vote(scaled(said, chosen.temperatures)),
-        "mean, then calibrated": scaled(combine.soft_vote(said), pooled),
-        "majority": vote[combine.majority_vote(said)],
-        "majority, log-odds": vote[combine.majority_vote(said, log_odds)],
-        "mean, log-odds": combine.soft_vote(said, log_odds),
-        "stacking": combine.fit_stack(oof, known)(said),
-        "greedy, calibrated": chosen(said),
-    }
-
-
-def judged(name: str, splits: int) -> None:
-    """Train, combine and print one data set."""
-    began, data = time.time(), load_sample(name)
-    some = np.random.default_rng(0).permutation(len(data))[:ROWS]
-    data = dataclasses.replace(
+def smaller(data: Dataset, rows: int) -> Dataset:
+    """Some of the rows, classes in proportion; whole groups stay what they are."""
+    some = sample_rows(np.arange(len(data)), data.labels, rows, 0)
+    return dataclasses.replace(
         data,
         inputs=np.ascontiguousarray(data.inputs[some]),
         labels=data.labels[some],
+        groups=None if data.groups is None else data.groups[some],
         names=tuple(map(str, range(len(some)))),
         official_test=None,
     )
-    differences: dict[str, list[Floats]] = {}
-    rows, best_scores, words, accuracies = [], [], [], []
-    for seed in range(splits):
-        split = one_split(data, seed)
-        truth = data.labels[split["test"]]
-        known = data.labels[split["dev"]]
-        chosen = select(split["oof"], known, seed=seed)
-        said = together(split["said"], split["kind"])
-        best = scaled(said, chosen.temperatures)[chosen.best]
-        hits, loss = row_hits(best, truth), row_losses(best, truth)
-        networks = split["said"][[i for i, k in enumerate(split["kind"]) if k == chosen.best]]
-        made = combined(split, data.labels, chosen)
-        single, student = students(data, split, chosen, seed)
-        made |= {"student on labels": single, "student on soft targets": student}
-        for title, p in made.items():
-            pair = np.stack([row_hits(p, truth) - hits, loss - row_losses(p, truth)], axis=1)
-            differences.setdefault(title, []).append(pair)
-        lone = np.stack([row_hits(networks, truth).mean(0) - hits, loss * np.nan], axis=1)
-        differences.setdefault("one network of the best kind", []).append(lone)
-        rows.append(split["test"])
-        best_scores.append((hits.mean(), loss.mean()))
-        accuracies.append(row_hits(split["oof"], known).mean(axis=1))
-        warm = scaled(said, chosen.temperatures)
-        brought = contributions(warm, truth, chosen.weights, seed=seed)
-        measured = diversity(split["oof"], known)
-        words.append(
-            f"split {seed}: {chosen.words}\n   disagreement / error {measured.ratio:.2f}; weaker "
-            f"members that help on the test rows: {weaker_that_help(brought)}; weights "
-            + " ".join(f"{w:.2f}" for w in chosen.weights)
+
+
+def trained(data: Dataset, split: Split, seed: int) -> list[Kind]:
+    """The starting recipe and the other kinds that fit would train, in every fold."""
+    recipe = starting_recipe(data.schema, len(split.development))
+    epochs = min(EPOCHS if data.kind != "table" else 3 * EPOCHS, recipe.epochs)
+    recipe = dataclasses.replace(recipe, epochs=epochs, lr=RATE)
+    layers = [
+        fit_preprocess(recipe, data.schema, data.inputs, f.train, split.development)
+        for f in split.folds
+    ]
+    match_widths(layers)
+    rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
+    labels, inputs = torch.from_numpy(data.labels), FoldInputs(data.inputs, layers, CPU)
+    examples = Examples(inputs, labels, len(data.classes), CPU, rate=rate)
+    wanted = [Other("recipe", "recipe", recipe), *others(recipe, data.schema)]
+    members = []
+    for number, other in enumerate(wanted):
+        own = stream_seed(seed, "kind", number) % 2**31
+        rows = [
+            sample_rows(f.train, data.labels, round(other.share * len(f.train)), own)
+            for f in split.folds
+        ]
+        same, steps = common_steps(other.recipe, [len(r) for r in rows])
+        members += [
+            Member(same, f, r, split.folds[f].validation, own, steps) for f, r in enumerate(rows)
+        ]
+    found = Trainer(examples, jobs=1, steady=True).train(members, "members").trained
+    networks = [found[i] for i in range(len(members))]
+    return [
+        Kind(o.name, o.way, o.recipe, tuple(networks[FOLDS * k : FOLDS * (k + 1)]), tuple(layers))
+        for k, o in enumerate(wanted)
+    ]
+
+
+def judged(data: Dataset, seed: int) -> Judged:
+    """Train, choose out of fold, judge on sealed rows."""
+    split = make_split(data, seed=seed, folds=FOLDS, test=TEST)
+    kinds = trained(data, split, seed)
+    candidates = candidates_of(kinds, data, split)
+    labels, groups = data.labels[candidates.rows], groups_of(data, candidates.rows)
+    voting = decide(candidates, labels, groups, seed)
+    chosen = voting.selection
+    assert chosen is not None
+    rows = split.sealed.open("benchmark")
+    truth, said = data.labels[rows], candidates.everything.member_probabilities(data.inputs, rows)
+    owners = candidates.kind_of_network
+    heard = together(scaled(said, chosen.temperatures[list(owners)]), owners)
+    vote = combine.soft_vote(heard, chosen.weights)
+    losses = [t.log_loss for kind in kinds for t in kind.trained]
+    single, recipe = said[int(np.argmin(losses))], together(said, owners)[0]
+    kept = vote if voting.kept == "ensemble" else together(said, owners)[voting.alone]
+
+    def gain(one: Floats, other: Floats) -> Floats:
+        won = row_hits(one, truth) - row_hits(other, truth)
+        return np.stack([won, row_losses(other, truth) - row_losses(one, truth)], axis=1)
+
+    against = [single, heard[chosen.best], recipe]
+    units = rows if data.groups is None else data.groups[rows]
+    return Judged(
+        np.stack([gain(vote, other) for other in against], axis=1),
+        gain(kept, recipe),
+        np.asarray(units, np.float64),
+        (float(row_hits(vote, truth).mean()), float(row_hits(single, truth).mean())),
+        voting.kept,
+    )
+
+
+def line(name: str, rows: int, splits: int) -> tuple[str, list[int]]:
+    """A row of the table for one set; and for each of AGAINST the sign of what is shown, and of the
+    difference."""
+    data = smaller(load_sample(name), rows)
+    found = [judged(data, seed) for seed in range(splits)]
+    differences = np.concatenate([j.differences for j in found])
+    kept = np.concatenate([j.kept for j in found])
+    units = np.concatenate([j.units for j in found])
+    cells, signs = [], []
+    for k in range(len(AGAINST)):
+        accuracy, loss = paired(differences[:, k], 0, units)
+        cells += [told(accuracy, 100, 2), told(loss, 1, 3)]
+        signs.append(int(accuracy.low > 0) - int(accuracy.high < 0))
+        signs.append(int(accuracy.value > 0) - int(accuracy.value < 0))
+    cells.append(told(paired(kept, 0, units)[0], 100, 2))
+    vote, single = (100 * np.mean([j.accuracy[i] for j in found]) for i in (0, 1))
+    verdicts = ", ".join(j.verdict for j in found)
+    first = f"{name} | {len(data)} × {splits} | {single:.1f} | {vote:.1f}"
+    return f"| {first} | {' | '.join(cells)} | {verdicts} |", signs
+
+
+def told(interval: object, scale: float, digits: int) -> str:
+    """A difference with its interval; in bold where it is shown."""
+    value, low, high = (scale * getattr(interval, k) for k in ("value", "low", "high"))
+    text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def main() -> None:
+    """Judge the sets and print the table; --write keeps it, with earlier results of other sets."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", default=[name for name, _, _ in SETS])
+    parser.add_argument("--write", action="store_true", help="keep in results/ensembles.*")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    known: dict[str, tuple[str, list[int]]] = {}
+    for name, rows, splits in SETS:
+        if name in given.names:
+            began = time.time()
+            known[name] = line(name, rows, splits)
+            print(known[name][0], f"{time.time() - began:.0f} s", flush=True)
+            if given.write:
+                known = (json.loads(KEPT.read_text()) if KEPT.exists() else {}) | known
+                KEPT.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    text = page({name: known[name] for name, _, _ in SETS if name in known})
+    print(text)
+    if given.write:
+        RESULTS.write_text(text, encoding="utf-8")
+
+
+def page(known: dict[str, tuple[str, list[int]]]) -> str:
+    """The table, and in how many sets the vote was better."""
+    heads = [f"{what}: {score}" for what in AGAINST for score in ("accuracy", "log loss")]
+    titles = ["set", "rows × splits", "best network, %", "vote, %", *heads, "kept - recipe", "kept"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    lines += [text for text, _ in known.values()]
+    signs = np.array([sign for _, sign in known.values()])
+    for k, what in enumerate(AGAINST):
+        shown, sign = signs[:, 2 * k], signs[:, 2 * k + 1]
+        lines.append(
+            f"\nThe vote against the {what}, accuracy: better in {(sign > 0).sum()} of {len(sign)} "
+            f"sets, equal in {(sign == 0).sum()}, worse in {(sign < 0).sum()}; shown better in "
+            f"{(shown > 0).sum()}, shown worse in {(shown < 0).sum()}."
         )
-    unit = np.concatenate(rows)
-    accuracy, loss_mean = np.mean(best_scores, axis=0)
-    print(f"\n## {name}: {len(data)} rows, {splits} splits, {time.time() - began:.0f} s")
-    means = np.mean(accuracies, axis=0)
-    print("members out of fold: " + ", ".join(f"{100 * a:.1f}" for a in means))
-    print(f"best kind (calibrated) on test rows: {100 * accuracy:.2f} %, log loss {loss_mean:.4f}")
-    for title, found in differences.items():
-        pair = np.concatenate(found)
-        votes = title.startswith("majority") or not np.isfinite(pair[0, 1])
-        shown = paired(pair[:, :1] if votes else pair, 0, unit)
-        a = shown[0]
-        text = f"{title:30s} {100 * a.value:+6.2f} [{100 * a.low:+.2f}, {100 * a.high:+.2f}] points"
-        if not votes:
-            b = shown[1]
-            text += f"   log loss saved {b.value:+.4f} [{b.low:+.4f}, {b.high:+.4f}]"
-        print(text)
-    print("\n".join(words), flush=True)
+    title, about = str(__doc__).split("\n\n", 1)
+    told = about.split("[--write]")[1].strip()
+    return f"# {title}\n\n{told}\n\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", default=["digits", "wine", "satellite"])
-    parser.add_argument("--splits", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    for each in given.names:
-        judged(each, given.splits)
+    main()

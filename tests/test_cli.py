@@ -186,7 +186,7 @@ def check_summary(done: Done, result: Any) -> None:
     starts = [line.split("  ")[0].split(" ")[0] for line in words if line.strip()][1:]
     assert starts[0] == "accuracy" or words[3].split()[0] == "accuracy"
     known = {"network", "majority", "linear", "boosted", "note:", "report", "predict", "accuracy"}
-    known |= {"FAULT", "WARN", "next"}  # what the doctor found, and how many notes
+    known |= {"FAULT", "WARN", "next", "ensemble"}  # what the doctor found, and how many notes
     assert {s for s in starts if s and not s.isdigit()} <= known
     assert "\x1b" not in done.out + done.err
     assert "\r" not in done.err

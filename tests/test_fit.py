@@ -423,7 +423,7 @@ def test_clips(tmp_path: Path) -> None:
         (
             {"settings": {"epoch": 3, "lr": -1}},
             RecipeError,
-            r"--set: 2 mistakes:\n  - no field \"epoch\". Did you mean \"epochs\"\?",
+            r"settings: 2 mistakes:\n  - no field \"epoch\". Did you mean \"epochs\"\?",
         ),
         ({"settings": {"model": "Cnn()"}}, RecipeError, r"Cnn needs pictures, the data are table"),
         ({"recipe": "no.toml"}, RecipeError, r"no\.toml: 1 mistake:\n  - the file does not exist"),

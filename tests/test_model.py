@@ -197,7 +197,9 @@ def test_wrong_paths(tmp_path: Path) -> None:
 
 def test_another_format(saved: Path) -> None:
     change(saved, lambda card: card.update(format=99))
-    with pytest.raises(UserError, match=r"model\.json: format 99, expected 1\. Use the trainwell"):
+    with pytest.raises(
+        UserError, match=r"model\.json: format 99, expected 1 or 2\. Use the trainwell"
+    ):
         load(saved)
 
 

@@ -52,6 +52,7 @@ def same_results(one: Path, other: Path) -> None:
     a, b = (json.loads((run / "run.json").read_text()) for run in (one, other))
     for key in ("test", "validation", "members", "ladder", "recipe", "test_openings", "warnings"):
         assert a[key] == b[key], key
+    assert a["ensemble"] == b["ensemble"]
 
 
 def killed_and_resumed(
@@ -95,6 +96,23 @@ def undisturbed(tmp_path: Path, *options: str) -> Path:
 def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path) -> None:
     expected = undisturbed(tmp_path)
     same_results(killed_and_resumed(tmp_path, 3, seed=1), expected)
+
+
+def test_killed_while_other_kinds_are_trained(tmp_path: Path) -> None:
+    """The kinds to be trained are decided once, and each goes on from its checkpoint."""
+    words = ["fit", "iris", "--folds", "2", "--seeds", "1", "--set", "epochs=40", "--set"]
+    words += ["lr=0.01", "--checkpoint", "0.1s", "--quiet"]
+    expected, run, cache = tmp_path / "expected", tmp_path / "killed", tmp_path / "cache"
+    finished(command(*words, "--out", str(expected), folder=tmp_path, cache=cache))
+    assert len(json.loads((expected / "run.json").read_text())["ensemble"]["kinds"]) > 1
+    process = command(*words, "--out", str(run), folder=tmp_path, cache=cache)
+    while process.poll() is None and not list(run.glob("checkpoint/training-others-*")):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    finished(command("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
+    same_results(run, expected)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trainwell.doctor.foreign import read_histories, read_history
     from trainwell.doctor.preflight import check
     from trainwell.doctor.watch import watch
+    from trainwell.ensembling import ensemble_runs
     from trainwell.errors import DataError, RecipeError, TrainwellError, UserError
     from trainwell.fitting import fit
     from trainwell.prediction import predict
@@ -125,6 +126,7 @@ _MODULES = {
     "trainwell.doctor.watch": ("watch",),
     "trainwell.classifier": ("Classifier",),
     "trainwell.data.read": ("read",),
+    "trainwell.ensembling": ("ensemble_runs",),
     "trainwell.errors": (
         "DataError",
         "RecipeError",
@@ -349,6 +351,7 @@ __all__ = [
     "compare",
     "compare_inits",
     "diagnose",
+    "ensemble_runs",
     "fit",
     "layer_report",
     "load",

@@ -39,6 +39,7 @@ from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, Unfinished, UserError
 from trainwell.judging import Outcome, judge
+from trainwell.kinds import kinds_of_coach
 from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
@@ -62,6 +63,7 @@ from trainwell.training import (
     search_rate,
     train_members,
 )
+from trainwell.voters import voted
 
 Floats = npt.NDArray[np.float64]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -87,6 +89,7 @@ def fit(
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
     ensemble: bool = True,
+    single: bool = False,
     coach: bool = False,
     metric: Metric | None = None,
     jobs: int | str | None = None,
@@ -103,6 +106,9 @@ def fit(
     target, group: column names (group also a field of `pattern`); rows of a group stay together.
     test: share of rows to seal, 0 for none, or a file or folder with the test part.
     settings: fields of the recipe to change, for instance {"lr": 0.01}.
+    ensemble: also train a few other kinds of networks, and let several vote where that is shown to
+    be better; False: keep the best single network. single: distil the ensemble into one network,
+    and say what that costs.
     coach: after training, try remedies for what the doctor finds, and the lecture's usual advice;
     keep what paired trainings prove to be better. Every try is in decisions.json.
     metric: what decides, and is told first: "accuracy", "balanced_accuracy", "macro_f1" or
@@ -132,6 +138,7 @@ def fit(
         recipe=recipe,
         settings=settings or {},
         ensemble=ensemble,
+        single=single,
         coach=coach,
         metric=metric,
         jobs=jobs,
@@ -266,6 +273,7 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
     try:
         evidence = _examined(work, ladder, trained, history, probes, checks)
         decisions: list[dict[str, Any]] = []
+        after = None
         if work.options.coach and len(usable) == len(trained):
             after = coached(work, trained, history, probes, evidence)
             decisions, evidence = after.decisions, after.evidence
@@ -274,6 +282,8 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
                 usable, kept, moved = _assembled(work, folder, trained, history, probes)
                 model = moved.only(kept)
         outcome = Outcome(ladder, trained, history, probes, moved, model, evidence, decisions)
+        if work.options.ensemble:
+            outcome = voted(work, folder, outcome, kinds_of_coach(after, work.recipe))
         return judge(work, folder, started, counted, outcome)
     except KeyboardInterrupt:
         where = folder / "model"

@@ -21,6 +21,7 @@ from trainwell import model as models
 from trainwell.baselines import baselines
 from trainwell.data.dataset import IntArray
 from trainwell.data.imbalance import Imbalance, imbalance_of, imbalance_table, too_few
+from trainwell.distilling import Student, student_table
 from trainwell.doctor.collect import CONTEXT
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence, context
@@ -29,13 +30,16 @@ from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import cores
+from trainwell.ensemble.calibrate import scaled
 from trainwell.memory import peak_megabytes
 from trainwell.mistakes import pictured, worst_mistakes
 from trainwell.recipe import fields_as_text
 from trainwell.report.page import write_report
-from trainwell.run import Run, openings_so_far, write_json
+from trainwell.run import Run, openings_so_far, write_arrays, write_json
 from trainwell.training import Work, out_of_fold
 from trainwell.version import __version__
+from trainwell.voting import Voting, groups_of
+from trainwell.voting_table import Opened, voting_table
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,6 +71,13 @@ class Outcome:
     model: models.Model
     evidence: Evidence
     decisions: Sequence[Mapping[str, Any]] = ()  # of the coach
+    voting: Voting | None = None  # where several kinds of networks were candidates
+    student: Student | None = None  # the one network that is kept in place of an ensemble
+
+    @property
+    def judged(self) -> models.Model:
+        """The networks whose mean judges rows out of fold: of the ensemble, where it is kept."""
+        return self.voting.model if self.voting is not None else self.whole
 
 
 def judge(
@@ -75,12 +86,12 @@ def judge(
     """From the trained model to the finished run: scores, yardsticks, files, report."""
     data, split, progress = work.data, work.split, work.progress
     progress.stage("scoring")
-    oof_rows, oof_folds, oof = out_of_fold(outcome.whole, data, split)
+    oof_rows, oof_folds, oof = out_of_fold(outcome.judged, data, split)
     judged = Judgement("validation", oof_rows, None, oof)
     if len(split.sealed):
         rows = split.sealed.open("final score")
         members = outcome.model.member_probabilities(data.inputs, rows)
-        judged = Judgement("test", rows, members, members.mean(axis=0))
+        judged = Judgement("test", rows, members, outcome.model.vote(members))
         run = work.trainer.store.once("name", lambda: uuid.uuid4().hex)
         opened = openings_so_far(data.inputs, data.labels, rows, run)
         if opened > 1:
@@ -109,7 +120,8 @@ def judge(
     progress.stage("writing the results")
     result = (
         _identity(work, folder)
-        | _measured(work, judged, outcome.model)
+        | _measured(work, judged)
+        | {"ensemble": _ensemble(work, judged, outcome)}
         | {"validation": validation, "train": train_score}
         | {"baselines": yardsticks, "data": results.data_table(data, counted)}
         | _training(work, outcome)
@@ -122,22 +134,44 @@ def judge(
     write_json(folder / "decisions.json", result["decisions"])
     tested = judged.part == "test"
     test_rows = judged.rows if tested else judged.rows[:0]
-    np.savez_compressed(
-        folder / "oof.npz",
-        rows=oof_rows,
-        folds=oof_folds,
-        labels=data.labels[oof_rows],
-        probabilities=oof.astype(np.float32),
-        test_rows=test_rows,
-        test_labels=data.labels[test_rows],
-        test_probabilities=(judged.probabilities if tested else oof[:0]).astype(np.float32),
-    )
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "rows": oof_rows,
+        "folds": oof_folds,
+        "labels": data.labels[oof_rows],
+        "probabilities": oof.astype(np.float32),
+        "test_rows": test_rows,
+        "test_labels": data.labels[test_rows],
+        "test_probabilities": (judged.probabilities if tested else oof[:0]).astype(np.float32),
+    }
+    write_arrays(folder / "oof.npz", arrays | _voices(work, outcome, judged))
     shown = pictured(data, result["mistakes"])
     if shown is not None:
-        np.savez_compressed(folder / "mistakes.npz", inputs=shown)
+        write_arrays(folder / "mistakes.npz", {"inputs": shown})
     write_json(folder / "run.json", result)  # last: a folder with run.json is complete
     write_report(folder)
     return Run(folder, result)
+
+
+def _voices(work: Work, outcome: Outcome, judged: Judgement) -> dict[str, npt.NDArray[Any]]:
+    """What an ensemble over several runs needs of this one: voices out of fold (V, n, C) with their
+    kinds (V,), test probabilities of every network (M, t, C), both uncalibrated, and groups."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    if work.data.groups is not None:
+        found["groups"] = work.data.groups
+    voting = outcome.voting
+    if voting is None or outcome.student is not None:
+        return found
+    candidates = voting.candidates
+    names = {part.kind for part in voting.model.parts}
+    kinds = [candidates.kinds[k].name for k in candidates.owners]
+    used = [v for v, name in enumerate(kinds) if name in names]
+    found["voice_rows"] = candidates.rows
+    found["voice_kinds"] = np.array([kinds[v] for v in used])
+    found["voices"] = candidates.voices[used].astype(np.float32)
+    if judged.members is not None:
+        cold = [1 / part.temperature for part in outcome.model.parts]
+        found["test_members"] = scaled(judged.members, cold).astype(np.float32)
+    return found
 
 
 def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
@@ -170,30 +204,47 @@ def _identity(work: Work, folder: Path) -> dict[str, Any]:
         "run": str(folder),
         "version": __version__,
         "command": work.options.command,
+        "data_digest": work.trainer.store.state["decisions"].get("data"),
         "seed": work.options.seed,
         "classes": list(work.data.classes),
     }
 
 
-def _measured(work: Work, judged: Judgement, model: models.Model) -> dict[str, Any]:
+def _ensemble(work: Work, judged: Judgement, outcome: Outcome) -> dict[str, Any]:
+    """What the networks gain together, and what was chosen among several kinds of them."""
+    data, seed, voting = work.data, work.options.seed, outcome.voting
+    found: dict[str, Any] = {"members": len(outcome.model.parts)}
+    if judged.members is not None:
+        labels = data.labels[judged.rows]
+        found = results.ensemble_table(labels, judged.members, judged.probabilities, "test", seed)
+    if voting is None:
+        return found
+    opened = None
+    if judged.members is not None:
+        everyone = voting.candidates.everything
+        known = outcome.model is voting.candidates.plain[0] and len(voting.candidates.plain) == 1
+        said = judged.members if known else everyone.member_probabilities(data.inputs, judged.rows)
+        labels, groups = data.labels[judged.rows], groups_of(data, judged.rows)
+        opened = Opened(labels, groups, said)
+    rows = voting.candidates.rows
+    found |= voting_table(voting, data.labels[rows], groups_of(data, rows), seed, opened)
+    if outcome.student is not None:
+        found["single"] = student_table(work, outcome.student, judged.rows, judged.part)
+    return found
+
+
+def _measured(work: Work, judged: Judgement) -> dict[str, Any]:
     """Everything measured on the part that judges."""
     data, seed = work.data, work.options.seed
-    labels = data.labels[judged.rows]
-    ensemble: dict[str, Any] = {"members": len(model.parts)}
-    if judged.members is not None:
-        ensemble = results.ensemble_table(
-            labels, judged.members, judged.probabilities, "test", seed
-        )
     is_test = judged.part == "test"
     return {
         "test": results.scores(data, judged.rows, judged.probabilities, seed) if is_test else None,
         "test_openings": len(work.split.sealed.openings),
         "confusion_part": judged.part,
-        "ensemble": ensemble,
         "metric": work.deciding.to_json(),
         "imbalance": _imbalance(work, judged),
         **results.class_table(data, judged.rows, judged.probabilities),
-        "reliability": results.reliability_table(labels, judged.probabilities),
+        "reliability": results.reliability_table(data.labels[judged.rows], judged.probabilities),
         "mistakes": worst_mistakes(data, judged.rows, judged.probabilities, work.split.development),
     }
 

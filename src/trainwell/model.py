@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,8 @@ from trainwell.techniques.inputs import category_blocks, describe, rebuild
 from trainwell.techniques.models import Custom
 from trainwell.techniques.models.custom import TRUST_IT
 
-FORMAT = 1
+FORMAT = 2  # of what is written; 1 knew no weights, temperatures and kinds
+READABLE = (1, 2)
 CHUNK = 512  # examples predicted at once
 # What reading a damaged file may raise.
 DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError)
@@ -40,27 +42,39 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError,
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One network of the model, the fold whose pre-processing it uses, and its seed."""
+    """One network of the model, the fold whose pre-processing it uses, and its seed.
+
+    weight: what its voice counts in the vote, above 0; temperature: its outputs are divided by it;
+    kind: networks of one kind (recipe) are weighed together.
+    """
 
     network: nn.Module
     fold: int
     seed: int
     recipe: Recipe
     offsets: Tensor | None = None  # (C,), added to the outputs: moved thresholds; None: zeros
+    weight: float = 1.0
+    temperature: float = 1.0
+    kind: str = ""
 
     def probabilities(self, x: Tensor) -> Tensor:
         """(B, C) in float64 for pre-processed inputs (B, ...)."""
         logits: Tensor = self.network(x).double()
-        return (logits if self.offsets is None else logits + self.offsets).softmax(dim=1)
+        moved = logits if self.offsets is None else logits + self.offsets
+        return (moved / self.temperature).softmax(dim=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """One network or several whose probabilities are averaged, for inputs of one schema."""
+    """One network or several whose probabilities are averaged, for inputs of one schema.
+
+    folds: pre-processing, fold by fold; where kinds of networks are pre-processed in different ways
+    those of the second way follow the folds of the first.
+    """
 
     schema: Schema
     classes: tuple[str, ...]
-    folds: tuple[nn.Sequential, ...]  # pre-processing
+    folds: tuple[nn.Sequential, ...]
     parts: tuple[Part, ...]
 
     def member_probabilities(
@@ -80,13 +94,20 @@ class Model:
     def probabilities(
         self, inputs: npt.NDArray[Any], rows: IntArray | None = None
     ) -> npt.NDArray[np.float64]:
-        """Probabilities (n, C): the mean over the networks; arguments as above."""
+        """Probabilities (n, C): the weighted mean over the networks; arguments as above."""
         count = len(inputs) if rows is None else len(rows)
         total = np.zeros((count, len(self.classes)))
         for start, stop, each in self._by_chunks(inputs, rows, count):
-            for found in each:
-                total[start:stop] += found
-        return total / len(self.parts)
+            for part, found in zip(self.parts, each, strict=True):
+                total[start:stop] += part.weight * found
+        return total / sum(part.weight for part in self.parts)
+
+    def vote(self, members: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Probabilities (n, C) from those of every network (M, n, C): their weighted mean."""
+        total = np.zeros(members.shape[1:])
+        for part, found in zip(self.parts, members, strict=True):
+            total += part.weight * found
+        return total / sum(part.weight for part in self.parts)
 
     def _by_chunks(
         self, inputs: npt.NDArray[Any], rows: IntArray | None, count: int
@@ -125,7 +146,7 @@ def assemble(
     trained: Sequence[Trained],
 ) -> Model:
     """The model made of trained members and their folds' pre-processing."""
-    shape = _shape_after(folds[0], schema)
+    shape = _shape_after(folds[0], schema)  # all folds give the same
     parts = []
     for t in trained:
         blocks = category_blocks(folds[t.member.fold])
@@ -135,6 +156,28 @@ def assemble(
         network.load_state_dict(state, strict=False)  # counters of batches are not kept
         parts.append(Part(network, t.member.fold, t.member.seed, t.member.recipe))
     return Model(schema, tuple(classes), tuple(folds), tuple(parts))
+
+
+def joined(models: Sequence[Model]) -> Model:
+    """One model with the networks of several, for the same inputs and classes.
+
+    Pre-processing that two of them share is kept once.
+    """
+    folds: list[nn.Sequential] = []
+    parts: list[Part] = []
+    places: list[tuple[int, tuple[nn.Sequential, ...]]] = []
+    for model in models:
+        place = next((p for p, own in places if _same(own, model.folds)), None)
+        if place is None:
+            place = len(folds)
+            places.append((place, model.folds))
+            folds += model.folds
+        parts += [replace(part, fold=part.fold + place) for part in model.parts]
+    return Model(models[0].schema, models[0].classes, tuple(folds), tuple(parts))
+
+
+def _same(one: Sequence[nn.Module], other: Sequence[nn.Module]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
 def balanced(
@@ -173,8 +216,8 @@ def _offsets(
 
 
 def _logits(alone: Model, inputs: npt.NDArray[Any], rows: IntArray) -> npt.NDArray[np.float64]:
-    """Log probabilities (n, C) of a model of one network, without its offsets."""
-    plain = replace(alone, parts=(replace(alone.parts[0], offsets=None),))
+    """Log probabilities (n, C) of a model of one network, without offsets and temperature."""
+    plain = replace(alone, parts=(replace(alone.parts[0], offsets=None, temperature=1.0),))
     found: npt.NDArray[np.float64] = np.log(np.maximum(plain.probabilities(inputs, rows), 1e-300))
     return found
 
@@ -187,7 +230,7 @@ def held_out_probabilities(
         return model.probabilities(inputs, rows)  # pre-processed once for all of them
     alone = [model.only([i]) for i in range(len(model.parts))]
     each = [_crossed_probabilities(one, inputs, labels, train, rows) for one in alone]
-    return sum(each[1:], each[0]) / len(each)
+    return model.vote(np.stack(each))
 
 
 def _crossed_probabilities(
@@ -210,6 +253,7 @@ def _crossed_probabilities(
         here, other = half == side, half != side
         if other.any():
             moved[here] += balance.moved(logits[other], own[other], counts)
+    moved /= alone.parts[0].temperature
     chances = np.exp(moved - moved.max(axis=1, keepdims=True))
     found: npt.NDArray[np.float64] = chances / chances.sum(axis=1, keepdims=True)
     return found
@@ -234,7 +278,14 @@ def save(model: Model, folder: Path) -> None:
         "classes": list(model.classes),
         "folds": [[describe(layer) for layer in fold] for fold in model.folds],
         "networks": [
-            {"fold": p.fold, "seed": p.seed, "recipe": fields_as_text(p.recipe)}
+            {
+                "fold": p.fold,
+                "seed": p.seed,
+                "weight": p.weight,
+                "temperature": p.temperature,
+                "kind": p.kind,
+                "recipe": fields_as_text(p.recipe),
+            }
             for p in model.parts
         ],
     }
@@ -261,9 +312,10 @@ def load(path: Path, trust: bool = False) -> Model:
     try:
         text = where.read_bytes()
         card = json.loads(text)
-        if card["format"] != FORMAT:
+        if card["format"] not in READABLE:
             todo = "Use the trainwell version that wrote it, or train again."
-            raise UserError(str(where), f"format {card['format']}, expected {FORMAT}", todo)
+            expected = " or ".join(map(str, READABLE))
+            raise UserError(str(where), f"format {card['format']}, expected {expected}", todo)
         schema = schema_from_json(card["schema"])
         with safe_open(folder / "weights.safetensors", framework="pt") as file:
             written_with = (file.metadata() or {}).get("card")
@@ -297,16 +349,23 @@ def _from_card(
             for i, d in enumerate(layers)
         ]
         folds.append(nn.Sequential(*built).eval())
-    shape = _shape_after(folds[0], schema)
-    parts = []
+    parts, shapes = [], dict[int, tuple[int, ...]]()
     if not card["networks"] or any(e["fold"] not in range(len(folds)) for e in card["networks"]):
         raise ValueError("no networks, or one of a fold that is not there")
     for m, (entry, recipe) in enumerate(zip(card["networks"], recipes, strict=True)):
-        blocks = category_blocks(folds[entry["fold"]])
-        network = _network(recipe, shape, len(card["classes"]), blocks)
+        fold = folds[entry["fold"]]
+        shape = shapes.setdefault(entry["fold"], _shape_after(fold, schema))
+        network = _network(recipe, shape, len(card["classes"]), category_blocks(fold))
         network.load_state_dict(_under(tensors, f"network{m}."))
         offsets = tensors.get(f"offsets{m}")
-        parts.append(Part(network, entry["fold"], entry["seed"], recipe, offsets))
+        # Models of format 1 have neither: all networks count alike.
+        weight, heat = float(entry.get("weight", 1.0)), float(entry.get("temperature", 1.0))
+        if not (0 < weight < math.inf and 0 < heat < math.inf):
+            raise ValueError(f"network {m} has the weight {weight:g} and temperature {heat:g}")
+        kind = str(entry.get("kind", ""))
+        parts.append(
+            Part(network, entry["fold"], entry["seed"], recipe, offsets, weight, heat, kind)
+        )
     return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts))
 
 

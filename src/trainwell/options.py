@@ -39,6 +39,7 @@ class Options:
     recipe: str | Path | Recipe | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ensemble: bool = True
+    single: bool = False  # distil the ensemble into one network
     coach: bool = False  # look for remedies, and keep what is proved to help
     metric: Metric | None = None  # what decides; None: as the classes' sizes say
     test: float = TEST_SHARE
@@ -57,6 +58,9 @@ def check_options(options: Options) -> None:
     asked = parse_jobs(options.jobs)
     if asked is not None and asked.where == "ray":
         ray_cores()  # a cluster that does not answer is better known now
+    if options.single and not options.ensemble:
+        problem = "one network learns from an ensemble, and --no-ensemble leaves none"
+        raise UserError("--single", problem, "Leave one of the two out.")
     for name in ("folds", "seeds"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -105,12 +109,12 @@ def chosen_recipe(data: Dataset, options: Options, where: str = "--set") -> Reci
     if options.settings:
         recipe = edit(recipe, options.settings, where)
     if isinstance(recipe.optimizer, ClosureRule):
-        recipe = _for_full_batches(recipe, start, _named(options))
+        recipe = _for_full_batches(recipe, start, named_fields(options))
     check_against(recipe, data.schema)
     return recipe
 
 
-def _named(options: Options) -> set[str]:
+def named_fields(options: Options) -> set[str]:
     """Fields of the recipe that the user has chosen."""
     given = set(options.settings)
     if isinstance(options.recipe, Recipe):

@@ -51,6 +51,7 @@ class Request:
     recipe: str | Path | Recipe | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = True
+    single: bool = False
     coach: bool = False
     metric: Metric | None = None
     jobs: int | str | None = None

@@ -170,6 +170,11 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("utf-8"))
 
 
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays by name into one compressed .npz."""
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
 def write_history(path: Path, scores: Iterable[EpochScore]) -> None:
     """One line per member and epoch, sorted by member."""
     with path.open("w", newline="", encoding="utf-8") as file:

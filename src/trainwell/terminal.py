@@ -37,6 +37,7 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     lines += imbalance(result)
     lines += [f"note: {w}" for w in result["warnings"]]
     lines += _coach(result.get("decisions") or [])
+    lines += _voted(result.get("ensemble") or {})
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     if heavy:
         lines += ["", findings(heavy, next_command(heavy, result["command"], changes), most=5)]
@@ -69,6 +70,40 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
         said += textwrap.wrap(f"warning: {note}", 96)
     said += textwrap.wrap(result["tuned"], 96)
     return "\n".join(["", table(rows, tuple(rows[0])), "", *said, "", f"page     {page}"])
+
+
+def ensembled(result: Mapping[str, Any], page: Path) -> str:
+    """The kinds of networks of several runs, their weights, and the verdict."""
+    found, part = result["ensemble"], "test" if result["test"] else "validation"
+    scores = result[part]
+    a = scores["accuracy"]
+    right = f"{result['name']}: {a['value']:.1%} right on {scores['n']} {part} examples"
+    rows = [
+        {
+            "": kind["name"],
+            "networks": kind["networks"],
+            "weight": f"{kind['weight']:.2f}",
+            "out of fold": f"{kind['validation']['accuracy']['value']:.4f}",
+            "log loss": f"{kind['validation']['log_loss']:.4f}",
+        }
+        for kind in found["kinds"]
+    ]
+    lines = ["", f"{right} (95 % interval {a['low']:.1%} to {a['high']:.1%})", ""]
+    lines += [table(rows, tuple(rows[0])), "", *textwrap.wrap(found["words"], 96), ""]
+    lines.append(f"page     {page}")
+    lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
+    return "\n".join(lines)
+
+
+def _voted(ensemble: Mapping[str, Any]) -> list[str]:
+    """What came of the vote, and of one network in its place."""
+    if not ensemble.get("kinds"):
+        return []
+    lines = textwrap.wrap(f"ensemble {ensemble['words']}", 96, subsequent_indent=" " * 9)
+    if ensemble.get("single"):
+        told = f"single   {ensemble['single']['words']}"
+        lines += textwrap.wrap(told, 96, subsequent_indent=" " * 9)
+    return lines
 
 
 def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:

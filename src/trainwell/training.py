@@ -95,7 +95,9 @@ def prepare(
     began: `time.monotonic()` when the run began; the budget counts from there.
     """
     every = parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
-    recipe = chosen_recipe(data, options)
+    # From Python settings are an argument, on the command line they are options.
+    where = "settings" if options.command.startswith("trainwell.") else "--set"
+    recipe = chosen_recipe(data, options, where)
     precision = chosen_precision(options, recipe)
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
@@ -322,7 +324,7 @@ def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, In
     thresholds (where the recipe moves them) that were chosen without it."""
     rows, folds, found = [], [], []
     for number, fold in enumerate(split.folds):
-        mine = [i for i, p in enumerate(model.parts) if p.fold == number]
+        mine = [i for i, p in enumerate(model.parts) if p.fold % len(split.folds) == number]
         if mine:
             rows.append(fold.validation)
             folds.append(np.full(len(fold.validation), number))

@@ -16,6 +16,7 @@ import typer
 
 from trainwell.cli.checking import check, diagnose
 from trainwell.cli.comparing import compare
+from trainwell.cli.ensembling import ensemble
 from trainwell.cli.fitting import fit, resume
 from trainwell.cli.listing import data, techniques
 from trainwell.cli.using import predict, report
@@ -35,6 +36,7 @@ app.command(epilog="Example: trainwell resume runs/digits-20260101-120000")(resu
 app.command(epilog="Example: trainwell check flowers.csv --target species")(check)
 app.command(epilog='Example: trainwell compare start "regularize=(L2(1e-3),)" digits')(compare)
 app.command(epilog="Example: trainwell diagnose runs/digits-20260101-120000")(diagnose)
+app.command(epilog="Example: trainwell ensemble runs/mlp runs/cnn --out runs/both")(ensemble)
 app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")(
     predict
 )

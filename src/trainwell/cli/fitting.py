@@ -62,6 +62,9 @@ def fit(
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
     ] = False,
+    single: Annotated[
+        bool, typer.Option("--single", help="Distil the ensemble into one network; say the cost.")
+    ] = False,
     jobs: Annotated[
         str | None,
         typer.Option(help="Worker processes, or ray or ray:N; default: what is quickest here."),
@@ -120,6 +123,7 @@ def fit(
         recipe=recipe,
         settings=changes,
         ensemble=not no_ensemble,
+        single=single,
         coach=coach,
         metric=metric,
         jobs=jobs,

@@ -102,6 +102,7 @@ class Coach:
     say: Callable[[str], None] = lambda words: None
     used: float = 0.0
     tried: set[Recipe] = field(default_factory=set)
+    proved: list[Arm] = field(default_factory=list)  # all that was trained in the cells
 
     def improve(self, start: Arm) -> Coached:
         """Improve on an arm (a recipe that was trained in its cells)."""
@@ -251,6 +252,7 @@ class Coach:
         others = [Cell(c.fold, stream_seed(arena.seed, "placebo", c.seed) % 2**31) for c in cells]
         arms = arena.train([c.recipe for c in chosen], cells, self.deadline)
         (placebo,) = arena.train([arm.recipe], others, self.deadline)
+        self.proved += [*arms, placebo]
         self.used += len(cells) * sum(_units(c.recipe, epochs) for c in chosen)
         self.used += len(cells) * _units(arm.recipe, epochs)
         if any(t is None for a in (*arms, placebo) for t in a.trained):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainwell.arms import Arena, Cell
+from trainwell.arms import Arena, Arm, Cell
 from trainwell.coach.balancing import Balancer
 from trainwell.coach.loop import Coach
 from trainwell.doctor.evidence import Evidence
@@ -27,13 +27,18 @@ BALANCING = 3.0  # times the training, for remedies of class imbalance where no 
 
 @dataclass(frozen=True, eq=False)
 class After:
-    """What training gave, after the coach: as before where nothing was proved to help."""
+    """What training gave, after the coach: as before where nothing was proved to help.
+
+    arms: everything else that was trained in the same folds, by `arena`; an ensemble may want it.
+    """
 
     trained: list[Trained]
     history: list[EpochScore]
     probes: list[Probe]
     evidence: Evidence
     decisions: list[dict[str, Any]]
+    arena: Arena | None = None
+    arms: tuple[Arm, ...] = ()
 
 
 def coached(
@@ -88,8 +93,10 @@ def coached(
     work.interrupted = arena.stopped
     torch.set_num_threads(work.threads)
     decisions = [d.to_json() for d in (*balanced.decisions, *found.decisions)]
+    seen = {id(a): a for a in (start, balanced.arm, *coach.proved)}  # each once, in their order
+    arms = tuple(a for a in seen.values() if a is not found.arm)
     if found.arm is start:
-        return dataclasses.replace(before, decisions=decisions)
+        return dataclasses.replace(before, decisions=decisions, arena=arena, arms=arms)
     work.recipe = found.recipe
     work.inputs = arena.trainer(found.recipe).examples.inputs
     kept = [t for t in found.arm.trained if t is not None]
@@ -99,6 +106,8 @@ def coached(
         list(found.arm.probes),
         coach.evidence(found.arm),
         decisions,
+        arena,
+        arms,
     )
 
 

@@ -6,6 +6,8 @@ voices comparable (slide "Ensemble"). It is learned on rows that the member was 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -79,15 +81,23 @@ def scaled(probabilities: Floats, by: npt.ArrayLike) -> Floats:
     return found
 
 
-def temperatures(members: Floats, labels: Ints, prior: float = 1.0) -> Floats:
-    """The temperature of each member (M,), from the rows that it may judge; members (M, n, C)."""
+def temperatures(
+    members: Floats, labels: Ints, prior: float = 1.0, kinds: Sequence[int] | None = None
+) -> Floats:
+    """The temperature of each member (M,), from the rows that it may judge; members (M, n, C).
+
+    kinds: where several networks are one member, the member of each network, numbers from 0; found
+    is then one temperature per kind, from all rows of its networks.
+    """
     held = held_out(members)
-    return np.array(
-        [
-            temperature(p[h], labels[h], prior) if h.any() else 1.0
-            for p, h in zip(members, held, strict=True)
-        ]
-    )
+    own = np.arange(len(members)) if kinds is None else np.asarray(kinds)
+    found = np.ones(int(own.max()) + 1)
+    for g in range(len(found)):
+        which = np.flatnonzero((own == g) & held.any(axis=1))
+        if len(which):
+            p = np.concatenate([members[m, held[m]] for m in which])
+            found[g] = temperature(p, np.concatenate([labels[held[m]] for m in which]), prior)
+    return found
 
 
 def _logs(probabilities: Floats) -> Floats:

@@ -6,7 +6,7 @@ members were not trained on do not, if the choice itself is judged on other rows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ from trainwell.ensemble.rows import (
     right_chance,
     row_hits,
     row_losses,
+    together,
 )
 from trainwell.errors import UserError
 from trainwell.metrics import SMALLEST
@@ -63,7 +64,7 @@ class Selection:
     log loss. gain: log loss of the best member minus that of the ensemble; accuracy: accuracy of
     the ensemble minus that of the best member; both measured on rows that taught neither.
     verdict: "kept" (better than the best member), "worse", or "not shown". words: the same as a
-    sentence.
+    sentence. kinds: where several networks are one member, the member of each network.
     """
 
     weights: Floats
@@ -73,10 +74,15 @@ class Selection:
     accuracy: Interval
     verdict: Verdict
     words: str
+    kinds: tuple[int, ...] | None = None
 
     def __call__(self, members: Floats) -> Floats:
         """Probabilities (n, C) of the ensemble for members (M, n, C), kept or not."""
-        return soft_vote(scaled(members, self.temperatures), self.weights)
+        return soft_vote(self.voices(members), self.weights)
+
+    def voices(self, members: Floats) -> Floats:
+        """The members (M, n, C) as the vote hears them: scaled, networks of a kind together."""
+        return _voices(members, self.temperatures, self.kinds)
 
     @property
     def advice(self) -> Floats:
@@ -172,6 +178,7 @@ def select(
     repeats: int = REPEATS,
     seed: int = 0,
     groups: Groups | None = None,
+    kinds: Sequence[int] | None = None,
 ) -> Selection:
     """The greedy ensemble, kept only if it beats the best member on rows that did not choose it.
 
@@ -187,28 +194,44 @@ def select(
     Networks of single folds are brought together first (`rows.together`), so that each member
     judges nearly every row: one that the best member may not judge counts as no difference.
     calibrate: give each member its temperature first, the best member too. decide: the score whose
-    interval must lie above 0, while the other's must not lie below.
+    interval must lie above 0, while the other's must not lie below. kinds: where several networks
+    (other seeds, say) are one member, the member of each network, numbers from 0: a kind has one
+    temperature, learned from its networks one by one, and speaks with their mean.
     """
     if len(labels) < LEAST_ROWS:
         problem = f"expected at least {LEAST_ROWS} rows to choose and to judge, got {len(labels)}"
         raise UserError("labels", problem, "Predict more rows out of fold.")
-    learned = _learn(members, labels, search, calibrate, seed, groups)
-    found: list[tuple[Interval, ...]] = [(Interval(0.0, 0.0, 0.0),) * 2]
-    if len(members) > 1:
-        found = []
-        for repeat in range(repeats):
-            half = parts(labels, 2, seed + repeat, groups)
-            for side in (0, 1):
-                a, b = half != side, half == side
-                known, judging = (None, None) if groups is None else (groups[a], groups[b])
-                own = _learn(members[:, a], labels[a], search, calibrate, seed + repeat, known)
-                better = _compared(own, members[:, b], labels[b])
-                found.append(paired(better, seed + repeat, judging))
-    gain, accuracy = (_medians(each) for each in zip(*found, strict=True))
+    together_as = None if kinds is None else tuple(int(k) for k in kinds)
+    count = len(members) if together_as is None else max(together_as) + 1
+
+    def learn(rows: Bools, seed: int) -> _Learned:
+        known = None if groups is None else groups[rows]
+        own, truth = members[:, rows], labels[rows]
+        return _learn(own, truth, search, calibrate, seed, known, together_as)
+
+    weights, heat, best = learn(np.ones(len(labels), np.bool_), seed)
+    gain = accuracy = Interval(0.0, 0.0, 0.0)
+    if count > 1:
+
+        def better(teach: Bools, seed: int) -> Floats:
+            weights, heat, best = learn(teach, seed)
+            warm = _voices(members[:, ~teach], heat, together_as)
+            return _compared(soft_vote(warm, weights), warm[best], labels[~teach])
+
+        gain, accuracy = _halved(better, labels, groups, repeats, seed)
     verdict = _verdict(gain, accuracy, decide)
-    weights, heat, best = learned
     words = _words(weights, best, gain, accuracy, verdict)
-    return Selection(weights, heat, best, gain, accuracy, verdict, words)
+    return Selection(weights, heat, best, gain, accuracy, verdict, words, together_as)
+
+
+_Learned = tuple[Floats, Floats, int]  # weights (G,), temperatures (G,), the best member
+
+
+def _voices(members: Floats, heat: Floats, kinds: tuple[int, ...] | None) -> Floats:
+    """What each member says (G, n, C): scaled, networks (M, n, C) of a kind together."""
+    if kinds is None:
+        return scaled(members, heat)
+    return together(scaled(members, heat[list(kinds)]), kinds)
 
 
 def _learn(
@@ -218,24 +241,92 @@ def _learn(
     calibrate: bool,
     seed: int,
     groups: Groups | None,
-) -> tuple[Floats, Floats, int]:
-    """Weights (M,), temperatures (M,) and the best member by these rows."""
-    held = held_out(members)
-    heat = temperatures(members, labels) if calibrate else np.ones(len(members))
-    warm = scaled(members, heat)
-    loss = np.where(held, row_losses(warm, labels), 0.0).sum(axis=1) / np.maximum(held.sum(1), 1)
-    best = int(np.where(held.any(axis=1), loss, np.inf).argmin())
+    kinds: tuple[int, ...] | None,
+) -> _Learned:
+    """Weights (G,), temperatures (G,) and the best member by these rows."""
+    count = len(members) if kinds is None else max(kinds) + 1
+    heat = np.ones(count)
+    if calibrate:
+        heat = temperatures(members, labels, kinds=kinds)
+    warm = _voices(members, heat, kinds)
+    best = _lowest(warm, labels)
     return greedy(warm, labels, search, seed=seed, groups=groups), heat, best
 
 
-def _compared(learned: tuple[Floats, Floats, int], members: Floats, labels: Ints) -> Floats:
-    """By row (n, 2): log loss saved and hits won by the ensemble; 0 where the best is silent."""
-    weights, heat, best = learned
-    warm = scaled(members, heat)
-    ensemble, alone = soft_vote(warm, weights), warm[best]
-    saved = row_losses(alone, labels) - row_losses(ensemble, labels)
-    won = row_hits(ensemble, labels) - row_hits(alone, labels)
+def _lowest(warm: Floats, labels: Ints) -> int:
+    """The member with the lowest log loss on the rows that it may judge."""
+    held = held_out(warm)
+    loss = np.where(held, row_losses(warm, labels), 0.0).sum(axis=1) / np.maximum(held.sum(1), 1)
+    return int(np.where(held.any(axis=1), loss, np.inf).argmin())
+
+
+def _compared(one: Floats, other: Floats, labels: Ints) -> Floats:
+    """By row (n, 2): log loss saved and hits won by `one` (n, C); 0 where the other is silent."""
+    saved = row_losses(other, labels) - row_losses(one, labels)
+    won = row_hits(one, labels) - row_hits(other, labels)
     return np.nan_to_num(np.stack([saved, won], axis=1), nan=0.0)
+
+
+def _halved(
+    better: Callable[[Bools, int], Floats],
+    labels: Ints,
+    groups: Groups | None,
+    repeats: int,
+    seed: int,
+) -> tuple[Interval, Interval]:
+    """Log loss saved and accuracy gained on rows that taught nothing, over halves of the rows.
+
+    better: what is gained by row (m, 2), in order, on the rows that did not teach (n,).
+    """
+    found: list[tuple[Interval, ...]] = []
+    for repeat in range(repeats):
+        half = parts(labels, 2, seed + repeat, groups)
+        for side in (0, 1):
+            judging = None if groups is None else groups[half == side]
+            found.append(paired(better(half != side, seed + repeat), seed + repeat, judging))
+    gain, accuracy = (_medians(each) for each in zip(*found, strict=True))
+    return gain, accuracy
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best member, and what it gains over the one that it would replace; as in Selection."""
+
+    best: int
+    gain: Interval
+    accuracy: Interval
+    verdict: Verdict
+
+
+def best_against(
+    members: Floats,
+    labels: Ints,
+    reference: int = 0,
+    *,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    groups: Groups | None = None,
+    kinds: Sequence[int] | None = None,
+) -> Winner:
+    """Whether the member with the lowest log loss beats the one that it would replace.
+
+    The best of several looks better than it is; so each half of the rows names the best, and the
+    other half compares it with `reference`. Arguments and intervals as for `select`.
+    """
+    together_as = None if kinds is None else tuple(int(k) for k in kinds)
+
+    def best_of(rows: Bools) -> tuple[Floats, int]:
+        heat = temperatures(members[:, rows], labels[rows], kinds=together_as)
+        return heat, _lowest(_voices(members[:, rows], heat, together_as), labels[rows])
+
+    def better(teach: Bools, seed: int) -> Floats:
+        heat, best = best_of(teach)
+        warm = _voices(members[:, ~teach], heat, together_as)
+        return _compared(warm[best], warm[reference], labels[~teach])
+
+    gain, accuracy = _halved(better, labels, groups, repeats, seed)
+    _, best = best_of(np.ones(len(labels), np.bool_))
+    return Winner(best, gain, accuracy, _verdict(gain, accuracy, "log loss"))
 
 
 def _medians(found: Sequence[Interval]) -> Interval:
