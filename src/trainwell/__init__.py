@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Tempo,
         TimeShift,
     )
+    from trainwell.techniques.augment.generated import Gan, Refine
     from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
     from trainwell.techniques.augment.mixing import CutMix, MixUp
     from trainwell.techniques.augment.pixels import (
@@ -148,6 +149,10 @@ _MODULES = {
         "SpecAugment",
         "Tempo",
         "TimeShift",
+    ),
+    "trainwell.techniques.augment.generated": (
+        "Gan",
+        "Refine",
     ),
     "trainwell.techniques.augment.images": (
         "Affine",
@@ -289,6 +294,7 @@ __all__ = [
     "Flip",
     "Focal",
     "Gain",
+    "Gan",
     "He",
     "Hinge",
     "InputDropout",
@@ -322,6 +328,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "ReduceOnPlateau",
+    "Refine",
     "ResNet",
     "RmsProp",
     "Robust",

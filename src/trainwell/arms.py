@@ -23,6 +23,7 @@ from trainwell.data.dataset import AudioSchema, Dataset
 from trainwell.data.split import Split
 from trainwell.doctor.collect import collect
 from trainwell.doctor.evidence import Evidence
+from trainwell.engine.generating import Generated, generate, makers_of, with_samples
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.engine.ladder import Ladder, Rung, choose, rates, trials_of, try_rates
 from trainwell.engine.members import Examples, Member, Trained, common_steps
@@ -31,12 +32,16 @@ from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Result, Seen, Trainer, unseen
 from trainwell.recipe import Recipe
 from trainwell.seeding import stream_seed
+from trainwell.techniques.augment.generated import SampleMaker
 from trainwell.techniques.preprocess import Preprocess
 from trainwell.techniques.scaling import match_widths
 
 Floats = npt.NDArray[np.float64]
 TRIALS, TRIAL_PARTS = 3, 3  # folds on which a rate is tried, at most; a trial is a third
 FIRST_RATES, WIDENING, WIDENINGS = 7, 3, 2  # rates of every arm
+# What arms with the same inputs have in common: pre-processing, whether pictures or clips are
+# changed before it, and what makes samples.
+Shared = tuple[tuple[Preprocess, ...], bool, tuple[SampleMaker, ...]]
 Ladders = tuple[Ladder | None, Ladder | None]  # of two arms; None: the rate was given
 
 
@@ -79,6 +84,10 @@ class Arm:
     probes: tuple[Probe, ...] = ()
 
 
+def _shared(recipe: Recipe) -> Shared:
+    return recipe.preprocess, recipe.changes_signals, makers_of(recipe)
+
+
 @dataclass(eq=False)
 class Arena:
     """Data, folds and trainers: where arms are trained. One trainer per way of pre-processing."""
@@ -89,7 +98,8 @@ class Arena:
     device: torch.device = torch.device("cpu")
     jobs: int | str | None = None
     show: Callable[[Seen], None] = unseen
-    trainers: dict[tuple[tuple[Preprocess, ...], bool], Trainer] = field(default_factory=dict)
+    trainers: dict[Shared, Trainer] = field(default_factory=dict)
+    samples: dict[tuple[SampleMaker, ...], Generated] = field(default_factory=dict)
     probing: bool = False  # measure layers, as the doctor needs it
     steady: bool = False  # run in the usual way: measuring others would take too much of the time
     late: bool = False
@@ -108,8 +118,7 @@ class Arena:
 
     def adopt(self, recipe: Recipe, trainer: Trainer) -> None:
         """Use a trainer's inputs for recipes that are pre-processed like this one."""
-        key = (recipe.preprocess, recipe.changes_signals)
-        self.trainers[key] = self._trainer(trainer.examples)
+        self.trainers[_shared(recipe)] = self._trainer(trainer.examples)
 
     def _trainer(self, examples: Examples) -> Trainer:
         return Trainer(
@@ -123,7 +132,7 @@ class Arena:
 
     def trainer(self, recipe: Recipe) -> Trainer:
         """The trainer whose inputs are prepared as this recipe says, fitted on training rows."""
-        key = (recipe.preprocess, recipe.changes_signals)
+        key = _shared(recipe)
         if key not in self.trainers:
             data, split = self.data, self.split
             layers = [
@@ -135,8 +144,17 @@ class Arena:
             rate = data.schema.rate if isinstance(data.schema, AudioSchema) else 0
             labels = torch.from_numpy(data.labels)
             examples = Examples(inputs, labels, len(data.classes), self.device, rate=rate)
+            if makers := key[2]:
+                made = self.generated(makers)
+                examples = with_samples(examples, data, split.folds, made, augmented=key[1])
             self.trainers[key] = self._trainer(examples)
         return self.trainers[key]
+
+    def generated(self, makers: tuple[SampleMaker, ...]) -> Generated:
+        """The samples that these techniques make of every fold; made once."""
+        if makers not in self.samples:
+            self.samples[makers] = generate(self.data, self.split.folds, makers, self.seed)
+        return self.samples[makers]
 
     def member(self, recipe: Recipe, cell: Cell) -> Member:
         """The training of a recipe in a cell."""

@@ -22,6 +22,7 @@ from trainwell.data.dataset import AudioSchema, Dataset, Numbered
 from trainwell.data.keys import row_hashes
 from trainwell.data.split import Fold, make_split
 from trainwell.engine.distributed import Ranks, device_of
+from trainwell.engine.generating import generate, makers_of, with_samples
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
 from trainwell.engine.ladder import Ladder, climb, trials_of
 from trainwell.engine.members import Examples, Member, common_steps
@@ -113,6 +114,9 @@ def train_committee(
         rate=data.schema.rate if isinstance(data.schema, AudioSchema) else 0,
         weights=None if weights is None else torch.from_numpy(weights.astype(np.float32)),
     )
+    if makers := makers_of(recipe):
+        made = generate(data, parts, makers, seed)
+        examples = with_samples(examples, data, parts, made, recipe.changes_signals)
     trainer = Trainer(examples, steady=True)
     with same_threads():
         if budget is not None:

@@ -38,12 +38,14 @@ from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, Unfinished, UserError
+from trainwell.generating import add_samples, write_pictures
 from trainwell.judging import Outcome, judge
 from trainwell.kinds import kinds_of_coach
 from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe, to_toml
+from trainwell.report.generated import FILE as PICTURES
 from trainwell.report.live import watched
 from trainwell.request import Request, as_call, begin, data_digest
 from trainwell.results import ladder_table
@@ -259,6 +261,9 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         name = work.deciding.name.replace("_", " ")
         progress.say(f"what decides: {name} ({work.deciding.why})")
     checks = _looked_at(work)
+    generated = add_samples(work)
+    if generated is not None:
+        write_pictures(folder / PICTURES, generated)
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:
         work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
@@ -281,7 +286,17 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
                 trained, history, probes = after.trained, after.history, after.probes
                 usable, kept, moved = _assembled(work, folder, trained, history, probes)
                 model = moved.only(kept)
-        outcome = Outcome(ladder, trained, history, probes, moved, model, evidence, decisions)
+        outcome = Outcome(
+            ladder,
+            trained,
+            history,
+            probes,
+            moved,
+            model,
+            evidence,
+            decisions,
+            generated=generated,
+        )
         if work.options.ensemble:
             outcome = voted(work, folder, outcome, kinds_of_coach(after, work.recipe))
         return judge(work, folder, started, counted, outcome)

@@ -25,6 +25,7 @@ from trainwell.distilling import Student, student_table
 from trainwell.doctor.collect import CONTEXT
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence, context
+from trainwell.engine.generating import Generated
 from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
@@ -73,6 +74,7 @@ class Outcome:
     decisions: Sequence[Mapping[str, Any]] = ()  # of the coach
     voting: Voting | None = None  # where several kinds of networks were candidates
     student: Student | None = None  # the one network that is kept in place of an ensemble
+    generated: Generated | None = None  # samples, where the recipe asks for some
 
     @property
     def judged(self) -> models.Model:
@@ -272,6 +274,7 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
         "decisions": list(outcome.decisions),
+        "generated": [] if outcome.generated is None else outcome.generated.to_json(),
         "warnings": work.warnings,
         "interrupted": work.interrupted,
     }

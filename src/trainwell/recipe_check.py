@@ -8,6 +8,7 @@ from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
 from trainwell.errors import RecipeError
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.audio import SpecAugment
+from trainwell.techniques.augment.generated import SampleMaker
 from trainwell.techniques.augment.mixing import CutMix, MixUp
 from trainwell.techniques.balance import Focal, LogitAdjust, Oversample, Smote
 from trainwell.techniques.losses import CrossEntropy
@@ -75,6 +76,11 @@ def _augment_mistakes(recipe: Recipe, schema: Schema) -> list[str]:
             mistakes.append("augment: SpecAugment needs spectrograms: LogMel() in preprocess")
         elif isinstance(technique, CutMix | SpecAugment) and flat:
             mistakes.append(f"augment: {name} needs maps, but {flat} in preprocess flattens them")
+    makers = [a for a in recipe.augment if isinstance(a, SampleMaker)]
+    mistakes += [f"augment: {m}" for a in makers if (m := a.mistake(schema))]
+    if makers and recipe.shuffle != "every_epoch":
+        name = type(makers[0]).__name__
+        mistakes.append(f"shuffle: {name} needs a new order in every epoch, got {recipe.shuffle!r}")
     if sum(isinstance(a, MixUp | CutMix) for a in recipe.augment) > 1:
         mistakes.append("augment: one of MixUp and CutMix, not both")
     return mistakes

@@ -35,6 +35,26 @@ class Examples:
     rate: int = 16_000  # samples per second, where inputs are clips
     weights: Tensor | None = None  # (N,), what each counts in loss and scores, mean 1; None: alike
     targets: Tensor | None = None  # (N, C), on the CPU: learned in place of the labels
+    added: tuple[Added, ...] = ()  # generated samples of each fold; inputs and labels hold them too
+
+    def shown(self, member: Member) -> IntArray:
+        """The rows that a member may be shown in training: its training rows, then samples.
+
+        A member that trains on a part of its fold's rows gets the same part of the samples.
+        """
+        if not self.added:
+            return member.train
+        mine = self.added[member.fold]
+        count = min(len(mine.rows), round(len(mine.rows) * len(member.train) / mine.real))
+        return np.concatenate([member.train, mine.rows[:count]])
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """Row numbers of the samples that were generated from a fold's `real` training rows."""
+
+    rows: IntArray
+    real: int
 
 
 @dataclass(frozen=True, eq=False)

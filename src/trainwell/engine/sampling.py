@@ -57,16 +57,17 @@ class Sampler:
         """Finds the neighbours that Smote needs, among the member's training rows."""
         self.member = member
         self.count = member.batch * member.steps
+        self.rows = examples.shown(member)
         self.balance = member.recipe.balance
         self.labels: IntArray | None = None  # of the training rows, for an order by class
         if member.recipe.shuffle == "by_class":
-            self.labels = examples.labels.numpy()[member.train]
+            self.labels = examples.labels.numpy()[self.rows]
         if not isinstance(self.balance, Oversample | Smote):
             return
-        labels = examples.labels.numpy()[member.train]
+        labels = examples.labels.numpy()[self.rows]
         counts = np.bincount(labels, minlength=examples.classes)
         self.shares = self.balance.shares(counts, self.count)
-        self.classes = [member.train[labels == c] for c in range(examples.classes)]
+        self.classes = [self.rows[labels == c] for c in range(examples.classes)]
         self.nearest: list[IntArray | None] = [None] * examples.classes
         if isinstance(self.balance, Smote):
             for c in np.flatnonzero(self.shares > counts):
@@ -75,7 +76,7 @@ class Sampler:
     def epoch(self, epoch: int) -> Order:
         """The order of an epoch, (steps · batch,)."""
         if not isinstance(self.balance, Oversample | Smote):
-            return Order(shuffled(self.member, epoch, self.labels))
+            return Order(shuffled(self.member, epoch, self.labels, self.rows))
         stream = numpy_stream(self.member.seed, "balance", epoch)
         rows, partners, shift = [], [], []
         for mine, share, nearest in zip(self.classes, self.shares, self.nearest, strict=True):
@@ -114,14 +115,14 @@ def sampler_of(member: Member, examples: Examples, known: dict[object, Sampler])
     return found
 
 
-def shuffled(member: Member, epoch: int, labels: IntArray | None) -> Tensor:
-    """The member's rows in the order of this epoch, as its recipe's `shuffle` says.
+def shuffled(member: Member, epoch: int, labels: IntArray | None, rows: IntArray) -> Tensor:
+    """The member's rows (n,) in the order of this epoch, as its recipe's `shuffle` says.
 
-    labels (n,) are those of its training rows, for an order by class. The stream depends on nothing
-    else.
+    labels (n,) are those of these rows, for an order by class. The stream depends on nothing else.
+    An epoch is as long as the member's own training rows, also where there are samples besides.
     """
     first, now = (numpy_stream(member.seed, "shuffle", e) for e in (0, epoch))
-    rows = ordered(member.train, labels, member.recipe.shuffle, first, now)
+    rows = ordered(rows, labels, member.recipe.shuffle, first, now)
     return torch.from_numpy(rows[: member.batch * member.steps])
 
 

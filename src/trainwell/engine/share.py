@@ -334,8 +334,8 @@ class Share:
 
 
 def class_counts(member: Member, examples: Examples) -> Tensor:
-    """Training rows of the member in each class (C,), or the sum of their weights."""
-    rows = torch.from_numpy(member.train)
+    """Rows that train the member in each class (C,), or the sum of their weights."""
+    rows = torch.from_numpy(examples.shown(member))
     own = None if examples.weights is None else examples.weights[rows].double()
     return torch.bincount(examples.labels[rows], weights=own, minlength=examples.classes)
 

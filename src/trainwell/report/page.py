@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from trainwell.errors import DataError
-from trainwell.report import ensemble, figures, findings
+from trainwell.report import ensemble, figures, findings, generated
 from trainwell.report.mistakes import cards, read_mistakes
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ def render(
             gap=gap(facts),
             trust=trust(facts),
             mistakes=cards(facts, mistakes),
+            generated=generated.sections(facts, folder),
             data_rows=data_rows(facts.get("data") or {}),
             folder=contents(folder) if folder else [],
             voting=ensemble.view(facts.get("ensemble")),

@@ -1,6 +1,7 @@
 """Augmentation: changed copies of training rows, made anew in every step, never at prediction."""
 
 from trainwell.techniques.augment.audio import AudioAugment
+from trainwell.techniques.augment.generated import Gan, Refine
 from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
 from trainwell.techniques.augment.mixing import CutMix, MixUp
 from trainwell.techniques.augment.pixels import BrightnessContrast, Crop, Erase, Flip, PixelNoise
@@ -19,4 +20,4 @@ PictureAugment = (
     | Erase
     | BrightnessContrast
 )
-Augment = PictureAugment | AudioAugment | Jitter | MixUp | CutMix
+Augment = PictureAugment | AudioAugment | Jitter | MixUp | CutMix | Gan | Refine
