@@ -11,10 +11,11 @@ BENCH ?= .venv-bench
 RAY ?= .venv-ray
 AUGMENT ?= .venv-augment
 DOCS ?= .venv-docs
+FUZZ ?= .venv-fuzz
 WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray docs
+.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray docs fuzz audit
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
@@ -26,6 +27,8 @@ help:
 	@echo "make bench-augment  speed of augmentation beside kornia, albumentations, audiomentations"
 	@echo "make bench-doctor   planted faults: what the doctor finds, and how often it cries wolf"
 	@echo "make docs       the documentation as a site, in site/index.html"
+	@echo "make fuzz       coverage-guided fuzzing of all readers, a minute each (.venv-fuzz)"
+	@echo "make audit      known holes in what is installed (pip-audit; asks an advisory database)"
 	@echo "make format     bring the code into its usual form"
 	@echo "make clean      remove the virtual environment and caches"
 
@@ -69,6 +72,18 @@ $(RAY)/.installed: pyproject.toml constraints.txt constraints-ray.txt
 
 test-ray: $(RAY)/.installed
 	@$(RAY)/bin/python -m pytest -m ray -q --durations=0
+
+$(FUZZ)/.installed: pyproject.toml constraints.txt constraints-fuzz.txt
+	@echo "installing trainwell, Atheris and pip-audit into $(FUZZ) (some minutes the first time)"
+	@$(PYTHON) -m venv $(FUZZ)
+	@$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-fuzz.txt -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(FUZZ)/.installed
+	@OMP_NUM_THREADS=1 $(FUZZ)/bin/python -m benchmarks.fuzz
+
+audit: $(FUZZ)/.installed
+	@$(FUZZ)/bin/python -m pip_audit -r constraints.txt --no-deps --disable-pip
 
 format: $(VENV)/.installed-test
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -117,4 +132,4 @@ docs: $(DOCS)/.installed
 	@echo "the documentation is in site/index.html"
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) $(DOCS) site .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) $(BENCH) $(RAY) $(AUGMENT) $(DOCS) $(FUZZ) site .fuzz .bench-quick .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

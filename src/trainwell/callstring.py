@@ -145,6 +145,8 @@ def _bound(bound: Any, value: Any) -> tuple[str, Any, bool]:
             return "≤", edge, value <= edge
         case annotated_types.MinLen(edge):
             return "of length ≥", edge, len(value) >= edge
+        case annotated_types.MaxLen(edge):
+            return "of length ≤", edge, len(value) <= edge
     raise TypeError(f"unknown constraint {bound!r}")
 
 

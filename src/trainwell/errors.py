@@ -45,7 +45,7 @@ class UserError(TrainwellError):
     def __init__(self, where: str, problem: str, todo: str = "") -> None:
         self.where, self.problem, self.todo = where, problem, todo
         text = f"{where}: {problem.rstrip('.')}." if where else f"{problem.rstrip('.')}."
-        super().__init__(f"{text} {todo}".strip())
+        super().__init__(visible(f"{text} {todo}".strip()))
 
 
 class DataError(UserError):
@@ -66,7 +66,7 @@ class RecipeError(UserError):
         lines = "\n".join(f"  - {m}" for m in self.mistakes)
         count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
         super().__init__(where, "", "")
-        self.args = (f"{where}: {count}:\n{lines}",)
+        self.args = (visible(f"{where}: {count}:\n{lines}"),)
 
 
 class Unfinished(UserError):
@@ -75,6 +75,22 @@ class Unfinished(UserError):
 
 class Interrupted(TrainwellError):
     """The user pressed Ctrl-C; the message says what was saved."""
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    r"""The text with every character that is not shown as itself written out.
+
+    Names of files and cells of tables come from others: escape sequences would reach the terminal,
+    marks of direction would turn a line around, and halves of letters cannot be written at all.
+
+    >>> visible("a\x1b[2Jb"), visible("two\nlines", keep="")
+    ('a\\x1b[2Jb', 'two\\nlines')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

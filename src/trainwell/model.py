@@ -32,6 +32,7 @@ from trainwell.techniques.balance import LogitAdjust, ThresholdMove
 from trainwell.techniques.inputs import category_blocks, describe, rebuild
 from trainwell.techniques.models import Custom
 from trainwell.techniques.models.custom import TRUST_IT
+from trainwell.techniques.models.size import blueprint
 
 FORMAT = 2  # of what is written; 1 knew no weights, temperatures and kinds
 READABLE = (1, 2)
@@ -290,8 +291,9 @@ def save(model: Model, folder: Path) -> None:
         ],
     }
     text = json.dumps(card, indent=1).encode()
-    # The weights know their card, so that files of two models cannot be mixed up.
-    metadata = {"card": hashlib.sha256(text).hexdigest()}
+    # The weights know their card, so that files of two models cannot be mixed up, and themselves.
+    # One entry: the order of several is left to chance, and the same model has the same bytes.
+    metadata = {"card": f"{hashlib.sha256(text).hexdigest()} {_digest(tensors)}"}
     write_whole(folder / "weights.safetensors", to_bytes(tensors, metadata))
     write_whole(folder / "model.json", text)
 
@@ -318,7 +320,7 @@ def load(path: Path, trust: bool = False) -> Model:
             raise UserError(str(where), f"format {card['format']}, expected {expected}", todo)
         schema = schema_from_json(card["schema"])
         with safe_open(folder / "weights.safetensors", framework="pt") as file:
-            written_with = (file.metadata() or {}).get("card")
+            card_digest, *known = (file.metadata() or {}).get("card", "").split(" ")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         recipes = [edit(Recipe(), entry["recipe"], "model.json") for entry in card["networks"]]
         named = [r.model.factory for r in recipes if isinstance(r.model, Custom)]
@@ -327,8 +329,10 @@ def load(path: Path, trust: bool = False) -> Model:
             todo = TRUST_IT
             raise UserError(str(where), problem, todo)
         model = _from_card(card, schema, recipes, tensors)
-        if written_with != hashlib.sha256(text).hexdigest():
+        if card_digest != hashlib.sha256(text).hexdigest():
             raise ValueError("model.json is not the one that was written with the weights")
+        if known and known != [_digest(tensors)]:
+            raise ValueError("the weights are not those that were written")
         return model
     except UserError as error:
         if isinstance(error, RecipeError):
@@ -337,6 +341,16 @@ def load(path: Path, trust: bool = False) -> Model:
     except (*DAMAGED, SafetensorError) as error:
         problem = f"the model is damaged or incomplete ({type(error).__name__}: {error})"
         raise UserError(str(folder), problem, "Copy it again, or train again.") from None
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 of names and numbers: the file's format itself does not notice a changed bit."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        found.update(f"{name} {tuple(tensors[name].shape)} {flat.dtype}".encode())
+        found.update(flat.view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _from_card(
@@ -355,8 +369,12 @@ def _from_card(
     for m, (entry, recipe) in enumerate(zip(card["networks"], recipes, strict=True)):
         fold = folds[entry["fold"]]
         shape = shapes.setdefault(entry["fold"], _shape_after(fold, schema))
-        network = _network(recipe, shape, len(card["classes"]), category_blocks(fold))
-        network.load_state_dict(_under(tensors, f"network{m}."))
+        blocks = category_blocks(fold)
+        weights = _under(tensors, f"network{m}.")
+        count = len(card["classes"])
+        _same_shapes(blueprint(recipe.model, shape, count, blocks, recipe.dropout), weights)
+        network = _network(recipe, shape, count, blocks)
+        network.load_state_dict(weights)
         offsets = tensors.get(f"offsets{m}")
         # Models of format 1 have neither: all networks count alike.
         weight, heat = float(entry.get("weight", 1.0)), float(entry.get("temperature", 1.0))
@@ -367,6 +385,17 @@ def _from_card(
             Part(network, entry["fold"], entry["seed"], recipe, offsets, weight, heat, kind)
         )
     return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts))
+
+
+def _same_shapes(plan: nn.Module | None, weights: dict[str, Tensor]) -> None:
+    """Raise ValueError where a card asks for a network that its weights are not of.
+
+    A changed card could otherwise ask for more memory than there is.
+    """
+    for name, tensor in plan.state_dict().items() if plan is not None else ():
+        if name in weights and weights[name].shape != tensor.shape:
+            got = tuple(weights[name].shape)
+            raise ValueError(f"{name} has the shape {got}, the recipe says {tuple(tensor.shape)}")
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

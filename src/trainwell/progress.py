@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
+from trainwell.errors import visible
+
 LINE_EVERY = 10.0  # seconds between lines in a pipe
 
 
@@ -78,6 +80,7 @@ class Progress:
     def stage(self, title: str) -> None:
         """End the stage before, if any, and begin this one."""
         self._end()
+        title = visible(title)
         self.title, self.words, self.started = title, "", time.monotonic()
         self._record(title)
         if self.watcher is not None:
@@ -96,6 +99,7 @@ class Progress:
 
     def say(self, words: str) -> None:
         """A line that stays: something decided or found that the user should know."""
+        words = visible(words)
         self._record(f"  {words}")
         if self.watcher is not None:
             self.watcher.say(words)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt, Interval
 
 from trainwell.callstring import check_fields, conform, parse
 from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
@@ -40,6 +40,8 @@ from trainwell.techniques.regularize import (
 )
 from trainwell.techniques.schedules import Cosine, Schedule
 from trainwell.techniques.shuffle import Shuffle
+
+MOST = 10**9  # epochs, rows of a batch: as good as without end
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ class Recipe:
     schedule: Schedule = Cosine(warmup=0.05)
     lr: Annotated[float, Gt(0)] | None = None
     shuffle: Shuffle = "every_epoch"
-    batch_size: Annotated[int, Ge(2)] = 64
-    epochs: Annotated[int, Ge(1)] = 60
-    patience: Annotated[int, Ge(1)] = 20
+    batch_size: Annotated[int, Interval(ge=2, le=MOST)] = 64
+    epochs: Annotated[int, Interval(ge=1, le=MOST)] = 60
+    patience: Annotated[int, Interval(ge=1, le=MOST)] = 20
 
     def __post_init__(self) -> None:
         check_fields(self)

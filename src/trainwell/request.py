@@ -12,11 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.callstring import conform
 from trainwell.data.bulk import release
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.read import read
@@ -157,11 +158,12 @@ def load_request(folder: Path, source: Any = None) -> Request:
         values = json.loads(where.read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             raise ValueError("it was written by another version")
+        _check_types(values)
         request = Request(**values | {"trust": False})
     except FileNotFoundError:
         todo = "Name the folder of a run that was interrupted."
         raise UserError(str(folder), "holds no run that could go on", todo) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(str(where), f"cannot be read ({error})", "Train again.") from None
     recipe = folder / "checkpoint" / "recipe.toml"
     if recipe.exists():
@@ -170,6 +172,20 @@ def load_request(folder: Path, source: Any = None) -> Request:
         problem = "the run was given data from memory, which are not kept"
         raise UserError(str(folder), problem, "Hand them over again: resume(folder, source=data).")
     return request if source is None else dataclasses.replace(request, source=source)
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    """Raise ValueError for a value that `fit` would not have taken."""
+    hints = get_type_hints(Request)
+    wrong = []
+    for name in values.keys() & hints.keys() - {"source", "recipe", "settings", "trust"}:
+        wrong += conform(values[name], hints[name], name)[1]
+    if not isinstance(values.get("source"), str | None):
+        wrong.append("source must be a text")
+    if not isinstance(values.get("settings", {}), dict):
+        wrong.append("settings must be names and values")
+    if wrong:
+        raise ValueError("; ".join(wrong))
 
 
 def named_code(request: Request) -> str | None:

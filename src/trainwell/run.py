@@ -13,6 +13,7 @@ report.html     the report, drawn from the files above
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import hashlib
@@ -20,6 +21,8 @@ import json
 import os
 import re
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +42,11 @@ from trainwell.files import cache_dir, write_whole
 HISTORY = (
     *("member", "epoch", "lr", "train_loss", "train_accuracy"),
     *("val_loss", "val_accuracy", "val_error"),  # the last: standard error of val_loss
+)
+# What reading the damaged files of a run may raise.
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RecursionError),
+    *(csv.Error, zipfile.BadZipFile, zlib.error),
 )
 
 
@@ -199,9 +207,27 @@ def load_run(folder: str | Path) -> Run:
     path = Path(folder)
     where = path / "run.json"
     try:
-        return Run(path, json.loads(where.read_text(encoding="utf-8")))
+        result = json.loads(where.read_text(encoding="utf-8"))
+        if not isinstance(result, dict):
+            raise ValueError("no JSON object")
+        return Run(path, result)
     except FileNotFoundError:
         todo = "Name a folder that trainwell fit has written and finished."
         raise UserError(str(path), "holds no finished run (run.json)", todo) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(str(where), f"cannot be read ({error})", "Train again.") from None
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """A file of a run that is damaged is a mistake that names it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(path), f"is damaged ({error})", "Train again.") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror or error})"
+        raise UserError(str(path), problem, "Train again.") from None
+    except _DAMAGE as error:
+        problem = f"is damaged ({type(error).__name__}: {str(error)[:80]})"
+        raise UserError(str(path), problem, "Train again.") from None

@@ -50,6 +50,7 @@ from trainwell.recipe import (
 )
 from trainwell.seeding import stream_seed
 from trainwell.techniques.inputs import category_blocks
+from trainwell.techniques.models.size import check_size
 from trainwell.techniques.regularize import L2
 from trainwell.techniques.scaling import match_widths
 
@@ -160,6 +161,7 @@ def _sized(
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         shape = tuple(layers(take(data.inputs, slice(1))).shape[1:])
         blocks = category_blocks(layers)
+        check_size(recipe.model, shape, len(data.classes), blocks)
         network = recipe.model.build(shape, len(data.classes), 0.0, blocks)
     parameters, work = describe_size(network, shape)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 our fault (a bug); 2 the user's mistake; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
@@ -20,7 +21,10 @@ from trainwell.cli.ensembling import ensemble
 from trainwell.cli.fitting import fit, resume
 from trainwell.cli.listing import data, techniques
 from trainwell.cli.using import predict, report
-from trainwell.errors import Interrupted, UserError
+from trainwell.errors import Interrupted, UserError, visible
+
+# What the system refuses and no program can mend: names too long, permissions, full disks.
+OUTSIDE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     help="Train neural-network classifiers on your own labelled data, "
@@ -84,6 +88,10 @@ def _run() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has closed it; nothing is wrong
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in OUTSIDE:
+            _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1, error)
+        _fail(f"error: {visible(str(error.filename or 'a file'))}: {error.strerror}.", 2, error)
     except Exception as error:
         _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1, error)
     sys.exit(0)

@@ -22,6 +22,7 @@ from trainwell.cli.options import (
     Trust,
     test_part,
 )
+from trainwell.errors import visible
 
 
 def check(
@@ -57,7 +58,7 @@ def check(
         settings=parse_settings(settings or []),
         trust=trust,
     )
-    typer.echo(str(found))
+    typer.echo(visible(str(found)))
     if as_json:
         typer.echo(json.dumps(found.to_json()))
 
@@ -82,6 +83,6 @@ def diagnose(
     from trainwell.diagnosing import diagnose as diagnose_training
 
     found = diagnose_training(what, classes=classes, val_rows=val_rows)
-    typer.echo(str(found))
+    typer.echo(visible(str(found)))
     if as_json:
         typer.echo(json.dumps(found.to_json()))

@@ -27,7 +27,7 @@ from trainwell.cli.options import (
     Trust,
     test_part,
 )
-from trainwell.errors import Interrupted
+from trainwell.errors import Interrupted, visible
 from trainwell.terminal import summary
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _finished(run: Run, as_json: bool) -> None:
     from trainwell.recipe import would_change
 
     changes = partial(would_change, run.result["recipe"])
-    typer.echo(summary(run.result, run.report, changes))
+    typer.echo(visible(summary(run.result, run.report, changes)))
     if as_json:
         typer.echo(json.dumps(run.result))
     if run.result["interrupted"]:

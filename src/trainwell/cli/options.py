@@ -35,7 +35,9 @@ Trust = Annotated[
 
 def test_part(text: str) -> float | Path:
     """A share such as 0.2, or a path."""
-    if Path(text).exists():
+    from trainwell.data.sources import is_there
+
+    if is_there(text):
         return Path(text)
     try:
         return float(text)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from trainwell.cli.options import Json, Trust
+from trainwell.errors import visible
 
 
 def predict(
@@ -26,7 +27,7 @@ def predict(
 
     found = predict_data(model, data, trust=trust)
     for line in [*found.notes, *(f"skipped {s.where}: {s.why}" for s in found.skipped)]:
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
     if out is None:
         typer.echo(found.to_csv(), nl=False)
     else:
@@ -59,7 +60,7 @@ def report(
     from trainwell.report.gallery import write_gallery
     from trainwell.report.page import write_report
     from trainwell.report.slides import write_pictures
-    from trainwell.run import load_run
+    from trainwell.run import load_run, whole
 
     if run.is_dir() and not (run / "run.json").exists():
         gallery = write_gallery(run)
@@ -68,7 +69,8 @@ def report(
             typer.echo(json.dumps({"gallery": str(gallery)}))
         return
     folder = load_run(run).folder
-    path = write_report(folder)
+    with whole(folder / "run.json"):  # all else is read by now, or said to be damaged
+        path = write_report(folder)
     typer.echo(str(path))
     pictures: list[Path] = []
     if svg:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.data.bulk import Store, chunks, converted, is_mapped, joined
-from trainwell.data.clips import stack_clips
+from trainwell.data.clips import MOST_RATE, stack_clips
 from trainwell.data.dataset import (
     AudioSchema,
     Column,
@@ -48,7 +48,7 @@ def read_npz(
     limit: bytes from which arrays are mapped instead of held in memory (None: chosen).
     """
     arrays = load_arrays(path, limit)
-    rate = int(arrays["rate"]) if rate is None and "rate" in arrays else rate
+    rate = _rate(path.name, arrays["rate"]) if rate is None and "rate" in arrays else rate
     groups = arrays.get("groups")
     if {"x_train", "y_train"} <= arrays.keys():
         inputs, labels, test = arrays["x_train"], arrays["y_train"], None
@@ -62,6 +62,18 @@ def read_npz(
         )
     inputs, labels = _two_arrays(path.name, arrays)
     return read_arrays(inputs, labels, groups, path.name, kind=kind, rate=rate, limit=limit)
+
+
+def _rate(name: str, value: Array) -> int:
+    """Samples per second, as a file says it."""
+    if value.size == 1 and value.dtype.kind in "iuf" and 1 <= value.reshape(-1)[0] <= MOST_RATE:
+        return int(value.reshape(-1)[0])
+    raise DataError(
+        f"{name}, rate",
+        f"expected samples per second, one number from 1 to {MOST_RATE}, got "
+        + (f"{value.reshape(-1)[0]}" if value.size == 1 else f"the shape {value.shape}"),
+        "Save the rate as one whole number.",
+    )
 
 
 def _same_form(name: str, train: Array, test: Array) -> None:
@@ -219,8 +231,9 @@ def understand(
 
 
 def _as_table(inputs: Array, name: str, limit: int | None) -> tuple[Array, Schema]:
-    start = 0
+    start, known = 0, False
     for chunk in chunks(inputs):
+        known = known or chunk.dtype.kind != "f" or not np.isnan(chunk).all()
         if chunk.dtype.kind == "f" and np.isinf(chunk).any():
             row, column = np.argwhere(np.isinf(chunk))[0]
             raise DataError(
@@ -229,6 +242,8 @@ def _as_table(inputs: Array, name: str, limit: int | None) -> tuple[Array, Schem
                 "Correct it, or put NaN if the value is not known.",
             )
         start += len(chunk)
+    if not known:
+        raise DataError(name, "the inputs hold no value, every one is NaN", "Check the array.")
     columns = tuple(Column(f"x{j}", "number") for j in range(inputs.shape[1]))
     if inputs.dtype.kind == "f" and inputs.dtype.itemsize < 4:
         return converted(inputs, np.float32, limit), TableSchema(columns, "y")

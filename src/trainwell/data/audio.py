@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from trainwell.data.bulk import Store, keep_limit
-from trainwell.data.clips import Int16Array, stack_clips
+from trainwell.data.clips import MOST_RATE, Int16Array, stack_clips
 from trainwell.data.dataset import AudioSchema, Dataset, NewData, Skipped
 from trainwell.data.folders import Example, folder_dataset, nothing_left, scan
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".oga", ".opus", ".au")
 MAX_RATE = 16000  # samples per second; speech needs no more, and time grows with it
+LEAST_RATE = 1000  # samples per second; below, there is no sound to speak of
+MOST_SECONDS, MOST_BYTES = 3600, 1 << 30  # of one clip, as its header tells them
+LOUDEST = 8.0  # of full scale; decoders overshoot a little, but whole numbers go up to 32768
 
 
 def read_audio(
@@ -35,7 +38,7 @@ def read_audio(
     folder = scan(root, AUDIO_SUFFIXES, pattern=pattern, group=group, who="speaker")
     limit = keep_limit() if limit is None else limit
     headers = [_header(example.path) for example in folder.examples]
-    rates = [own for own, _ in headers if own]
+    rates = [own for own, *_ in headers if own]
     rate = common_rate(rates)
     clips, kept, bad = _load_all(folder.examples, rate, _bytes(headers, rate) > limit)
     if not clips:
@@ -45,6 +48,9 @@ def read_audio(
     if any(other != rate for other in rates):
         listed = ", ".join(map(str, sorted(set(rates))))
         notes.append(f"Clips of {listed} samples per second are resampled to {rate}.")
+    several = sum(channels > 1 for *_, channels in headers)
+    if several:
+        notes.append(f"Of clips with several channels ({several}) the channels are averaged.")
     schema = AudioSchema(rate, inputs.shape[1])
     return folder_dataset(root, schema, inputs, kept, [*folder.skipped, *bad], notes)
 
@@ -77,20 +83,35 @@ def common_rate(rates: Sequence[int]) -> int:
     return min(MAX_RATE, max(counts, key=lambda rate: (counts[rate], rate)))
 
 
-def _header(path: Path) -> tuple[int, float]:
-    """Samples per second and length in seconds as a file says; zeros where it cannot be read."""
+def _header(path: Path) -> tuple[int, float, int]:
+    """Samples per second, length in seconds and channels as a file says; zeros where it cannot be
+    read or is not to be believed."""
     import soundfile
 
     try:
         found = soundfile.info(str(path))
-        return int(found.samplerate), float(found.duration)
     except (RuntimeError, OSError):
-        return 0, 0.0
+        return 0, 0.0, 0
+    if _implausible(found.samplerate, found.frames, found.channels):
+        return 0, 0.0, 0
+    return int(found.samplerate), float(found.duration), int(found.channels)
 
 
-def _bytes(headers: Sequence[tuple[int, float]], rate: int) -> int:
+def _implausible(rate: int, frames: int, channels: int) -> str:
+    """Why a clip with such a header is not read, or "". A file of a few bytes may promise hours."""
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        count = f"{rate} sample{'s' * (rate != 1)} per second"
+        return f"its header says {count}, expected {LEAST_RATE} to {MOST_RATE}"
+    if frames > MOST_SECONDS * rate:
+        return f"it is longer than {MOST_SECONDS // 60} minutes; cut it into clips"
+    if frames * channels * 4 > MOST_BYTES:
+        return f"it unpacks to more than {MOST_BYTES >> 20} MB; cut it into clips"
+    return ""
+
+
+def _bytes(headers: Sequence[tuple[int, float, int]], rate: int) -> int:
     """What clips with these headers take in int16 at `rate`."""
-    return int(sum(seconds for _, seconds in headers) * rate) * 2
+    return int(sum(seconds for _, seconds, _ in headers) * rate) * 2
 
 
 def _load_all(
@@ -128,7 +149,12 @@ def load_clip(path: Path, rate: int) -> Int16Array:
     if not path.stat().st_size:
         raise ValueError("the file is empty")
     try:
-        wave, own_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as file:
+            own_rate = int(file.samplerate)
+            why = _implausible(own_rate, file.frames, file.channels)
+            if why:
+                raise ValueError(why)
+            wave = file.read(dtype="float32", always_2d=True)
     except RuntimeError as error:
         reason = str(error).replace(str(path), path.name)
         raise ValueError(f"it cannot be read as a sound clip ({reason})") from error
@@ -136,6 +162,9 @@ def load_clip(path: Path, rate: int) -> Int16Array:
         raise ValueError("it holds no sound (length 0)")
     if not np.isfinite(wave).all():
         raise ValueError("it holds samples that are not finite numbers")
+    peak = float(np.abs(wave).max())
+    if peak > LOUDEST:
+        raise ValueError(f"it is louder than full scale, 1: its samples go up to {peak:g}")
     mono = wave.mean(axis=1) if wave.shape[1] > 1 else wave[:, 0]
     if own_rate != rate:
         from scipy.signal import resample_poly

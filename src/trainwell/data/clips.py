@@ -11,6 +11,7 @@ from trainwell.data.bulk import CHUNK_BYTES, Store, release
 
 Int16Array = npt.NDArray[np.int16]
 MAX_SECONDS = 10
+MOST_RATE = 1_000_000  # samples per second; recorders go up to 768 000
 
 
 def common_length(lengths: Sequence[int], rate: int) -> int:

@@ -26,6 +26,8 @@ MISSING_AMONG_NUMBERS = frozenset(
 # On a tie the later one wins: a comma may be a decimal comma, the others hardly occur in numbers.
 DELIMITERS = (",", "|", ";", "\t")
 SAMPLE_LINES, _HEAD = 50, 1 << 20
+MOST_TEXT = 4 << 30  # bytes of a table in text, unpacked: a gzip of a megabyte may hold more
+_OLD = {"cp1252": "Windows-1252", "latin-1": "Latin-1"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _REMARK = re.compile(r"(sep=.|#[^,;|\t\n]*)\n")
 
@@ -39,12 +41,13 @@ def is_missing(word: str) -> bool:
     return word.strip().lower() in MISSING
 
 
-def read_text(path: Path) -> str:
-    """The text of a file (gzip or not) in UTF-8, UTF-16 with its mark, cp1252 or Latin-1."""
+def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The text of a file (gzip or not), and notes: UTF-8, UTF-16 with its mark, cp1252 or Latin-1.
+
+    Raises DataError for a file that cannot be read, is no text, mixes encodings, or is too large.
+    """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        content = _unpacked(path)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             str(path), f"cannot be read ({error})", "Check the file, or copy it again."
@@ -58,13 +61,68 @@ def read_text(path: Path) -> str:
             continue
     else:
         raise DataError(str(path), "is not text in UTF-16", "Save it as CSV in UTF-8.")
+    notes: tuple[str, ...] = ()
     if "\0" in text:
         raise DataError(
             str(path),
             "expected a table in text (CSV), got a binary file",
             "Save the table as CSV or Parquet.",
         )
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    if encoding in _OLD:
+        line = _mixed_at(content)
+        if line:
+            raise DataError(
+                f"{path.name}, line {line}",
+                "expected one encoding, got letters that are no UTF-8 in a file whose others are",
+                "Save the whole file in UTF-8.",
+            )
+        notes = (f"{path.name} is not in UTF-8; its letters are read as {_OLD[encoding]}.",)
+    text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+    return text, notes
+
+
+def _unpacked(path: Path) -> bytes:
+    """The bytes of a file, unpacked where it is a gzip; never more than MOST_TEXT of them."""
+    if path.stat().st_size > MOST_TEXT:
+        raise _too_large(path, "it is")
+    content = path.read_bytes()
+    if content[:2] != b"\x1f\x8b":
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+        content = packed.read(MOST_TEXT + 1)
+    if len(content) > MOST_TEXT:
+        raise _too_large(path, "unpacked it is")
+    return content
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(
+        str(path),
+        f"expected a table of at most {MOST_TEXT >> 20} MB of text; {what} larger",
+        "Save it as Parquet, or its numbers as .npy files, which are read piece by piece.",
+    )
+
+
+def _mixed_at(content: bytes) -> int:
+    """The first line that is no UTF-8, counted from 1, where another is and is not plain ASCII.
+
+    Letters of old encodings seldom make valid UTF-8; 0 for a file that is all in an old one.
+
+    >>> _mixed_at("ä\\n".encode() + "ä\\n".encode("latin-1"))
+    2
+    """
+    first, valid = 0, False
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+            valid = True
+        except UnicodeDecodeError:
+            first = first or number
+        if first and valid:
+            return first
+    return 0
 
 
 def cut_records(text: str, delimiter: str, name: str, count: int | None = None) -> list[list[str]]:
@@ -93,8 +151,11 @@ def without_remarks(text: str) -> str:
     return "\n" * text.count("\n", 0, at) + text[at:]
 
 
-def find_delimiter(text: str, name: str) -> str:
-    """The delimiter that cuts most lines into as many cells as the first line."""
+def find_delimiter(text: str, name: str, one_will_do: bool = False) -> str:
+    """The delimiter that cuts most lines into as many cells as the first line.
+
+    one_will_do: a table of one column is no mistake; its delimiter is a comma.
+    """
     best, best_score = "", (0.0, 1)
     failed: DataError | None = None
     for delimiter in (*DELIMITERS, " "):
@@ -108,6 +169,8 @@ def find_delimiter(text: str, name: str) -> str:
         score = (sum(width == widths[0] for width in widths) / len(widths), widths[0])
         if score >= best_score:
             best, best_score = delimiter, score
+    if not best and one_will_do and not failed:
+        return ","
     if not best:
         raise failed or DataError(
             name,

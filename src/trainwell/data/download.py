@@ -166,7 +166,11 @@ def _pack_fsdd(url: str, content: bytes) -> tuple[bytes, str]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
-                file = archive.extractfile(member) if name.endswith(".wav") else None
+                file = (
+                    archive.extractfile(member)
+                    if member.isfile() and name.endswith(".wav")
+                    else None
+                )
                 if file and name.split("_")[1:2] and name.split("_")[1] in FSDD_SPEAKERS:
                     clips[name] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:

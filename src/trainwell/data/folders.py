@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,13 +22,14 @@ from trainwell.data.dataset import (
     IntArray,
     Skipped,
 )
-from trainwell.data.target import class_order
-from trainwell.errors import DataError, did_you_mean
+from trainwell.data.target import MOST_CLASSES, class_order
+from trainwell.errors import DataError, did_you_mean, visible
 
 TRAIN_PARTS = ("train", "training")
 VALIDATION_PARTS = ("val", "valid", "validation", "dev")
 TEST_PARTS = ("test", "testing")
 MIN_GROUPS = 3
+HIDDEN = (".", "__MACOSX")
 _FIELD = re.compile(r"\{(\w*)\}")
 
 
@@ -53,20 +56,46 @@ class Folder:
 def list_files(root: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], list[Skipped]]:
     """Files below `root` with one of the suffixes, sorted, and the other ones with the reason.
 
-    Hidden files and folders are passed over in silence.
+    Hidden files and folders are passed over in silence. Links to files are followed, links to
+    folders are not: they may lead in a circle.
     """
     files, skipped = [], []
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        if any(part.startswith((".", "__MACOSX")) for part in inside.parts) or path.is_dir():
-            continue
-        if path.suffix.lower() in suffixes:
-            files.append(path)
-        elif path.name not in ("Thumbs.db", "desktop.ini"):
-            skipped.append(
-                Skipped(inside.as_posix(), f"its name does not end in {suffixes[0]} or the like")
-            )
-    return files, skipped
+
+    def cannot(error: OSError) -> None:
+        folder = Path(error.filename)
+        why = f"the folder cannot be read ({error.strerror})"
+        skipped.append(Skipped(shown(folder, root), why))
+
+    for place, folders, names in os.walk(root, onerror=cannot):
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+        for name in folders:
+            if (link := Path(place, name)).is_symlink():
+                why = "it is a link to a folder, which is not followed; move the folder here"
+                skipped.append(Skipped(shown(link, root), why))
+        for path in (Path(place, name) for name in names if not name.startswith(HIDDEN)):
+            if path.suffix.lower() not in suffixes:
+                if path.name not in ("Thumbs.db", "desktop.ini"):
+                    why = f"its name does not end in {suffixes[0]} or the like"
+                    skipped.append(Skipped(shown(path, root), why))
+            elif why := _no_file(path):
+                skipped.append(Skipped(shown(path, root), why))
+            else:
+                files.append(path)
+    return sorted(files), sorted(skipped, key=lambda item: item.where)
+
+
+def _no_file(path: Path) -> str:
+    """Why this is no file whose bytes can be read to an end, or ""."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    return "" if stat.S_ISREG(mode) else "it is no file but a pipe, a device or the like"
+
+
+def shown(path: Path, root: Path) -> str:
+    """The path below `root` in characters that can be printed and written anywhere."""
+    return visible(path.relative_to(root).as_posix(), keep="")
 
 
 def scan(
@@ -148,9 +177,9 @@ def _label(
     examples: list[Example] = []
     skipped: list[Skipped] = []
     for path in files:
-        inside = path.relative_to(root)
+        inside, name = path.relative_to(root), shown(path, root)
         if parts and inside.parts[0] not in parts:
-            skipped.append(Skipped(inside.as_posix(), "it lies beside the folders train and test"))
+            skipped.append(Skipped(name, "it lies beside the folders train and test"))
             continue
         test = parts is not None and parts[inside.parts[0]] == "test"
         below = inside.parts[1:] if parts else inside.parts
@@ -158,14 +187,15 @@ def _label(
         if expression and pattern:
             match = expression.fullmatch(matched_name(path, root, pattern))
             if not match:
-                skipped.append(Skipped(inside.as_posix(), f'its name does not fit "{pattern}"'))
+                skipped.append(Skipped(name, f'its name does not fit "{pattern}"'))
                 continue
             label = match.groupdict().get("label") or label
             who = match.groupdict().get(group or "", "") or ""
         if not label:
-            skipped.append(Skipped(inside.as_posix(), "it does not lie in the folder of a class"))
+            skipped.append(Skipped(name, "it does not lie in the folder of a class"))
             continue
-        examples.append(Example(path, inside.as_posix(), label, who, test))
+        label, who = visible(label, keep=""), visible(who, keep="")
+        examples.append(Example(path, name, label, who, test))
     return examples, skipped
 
 
@@ -280,10 +310,9 @@ def _empty_classes(
     for top in tops:
         test = parts is not None and parts[top.name] == "test"
         for folder in sorted(path for path in top.iterdir() if path.is_dir()):
-            hidden = folder.name.startswith((".", "__MACOSX"))
-            if not hidden and (test, folder.name) not in used:
-                inside = folder.relative_to(root).as_posix()
-                notes.append(f"Folder {inside}/ holds no usable file and is no class.")
+            hidden = folder.name.startswith(HIDDEN) or folder.is_symlink()
+            if not hidden and (test, visible(folder.name, keep="")) not in used:
+                notes.append(f"Folder {shown(folder, root)}/ holds no usable file and is no class.")
     return tuple(notes)
 
 
@@ -302,6 +331,12 @@ def number_examples(
             str(unknown[0].path),
             f'expected a class of the training part, got "{unknown[0].label}"',
             f"Rename or remove it. {did_you_mean(unknown[0].label, classes)}",
+        )
+    if len(classes) > MOST_CLASSES:
+        raise DataError(
+            str(root),
+            f"expected at most {MOST_CLASSES} classes, got {len(classes)}",
+            "Make one folder per class, and put seldom ones together.",
         )
     if len(classes) < 2:
         raise DataError(
@@ -332,7 +367,7 @@ def folder_dataset(
     """
     labels, classes, groups, group_names, test = number_examples(kept, root)
     return Dataset(
-        name=root.resolve().name,
+        name=visible(root.resolve().name, keep=""),
         schema=schema,
         inputs=inputs,
         labels=labels,

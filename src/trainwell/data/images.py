@@ -26,6 +26,9 @@ IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pbm", ".pnm", ".tif", ".tiff", ".gif"),
     ".webp",
 )
+# What a file is, its first bytes say, not its name. Other formats are not tried: some of Pillow's
+# readers start programs (PostScript).
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF", "GIF", "WEBP")
 AT_ONCE = 1024  # pictures decoded before they are put into the array, at most
 MAX_SIDE = 96  # longer pictures are made smaller, unless image_size asks for more
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
@@ -49,7 +52,8 @@ def read_images(
     """
     folder = scan(root, IMAGE_SUFFIXES, pattern=pattern, group=group)
     paths = [example.path for example in folder.examples]
-    sizes = [size for size in _in_threads(_header, paths) if not isinstance(size, str)]
+    headers = [found for found in _in_threads(_header, paths) if not isinstance(found, str)]
+    sizes = [(high, wide) for high, wide, _ in headers]
     if not sizes:
         first = next(why for why in _in_threads(_header, paths) if isinstance(why, str))
         bad = [Skipped(example.name, first) for example in folder.examples]
@@ -64,6 +68,9 @@ def read_images(
     notes = list(folder.notes)
     if len(set(sizes)) > 1 or (height, width) != sizes[0]:
         notes.append(f"Pictures of {len(set(sizes))} sizes are resized to {width} × {height}.")
+    moving = sum(more for *_, more in headers)
+    if moving:
+        notes.append(f"Of files with several frames or pages ({moving}) the first one is read.")
     schema = ImageSchema(inputs.shape[1], height, width)
     return folder_dataset(root, schema, inputs, kept, [*folder.skipped, *bad], notes)
 
@@ -146,14 +153,16 @@ def _in_threads(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T | st
             return list(pool.map(guarded, paths))
 
 
-def _header(path: Path) -> tuple[int, int]:
-    """Height and width of a picture as it is seen, without reading its pixels."""
+def _header(path: Path) -> tuple[int, int, bool]:
+    """Height and width of a picture as it is seen, without reading its pixels, and whether it has
+    more than one frame or page."""
     from PIL import Image
 
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         turned = image.getexif().get(_ORIENTATION) in _TURNED
-        return (width, height) if turned else (height, width)
+        more = bool(getattr(image, "is_animated", False))
+        return (width, height, more) if turned else (height, width, more)
 
 
 def common_size(sizes: Sequence[tuple[int, int]], image_size: int | None) -> tuple[int, int]:
@@ -177,7 +186,7 @@ def load_image(path: Path, height: int, width: int) -> Bytes:
     """One picture as (H, W) if it is grey, else (H, W, 3)."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as opened:
+    with Image.open(path, formats=FORMATS) as opened:
         # A JPEG can be decoded at a half, quarter or eighth of its size, which is faster.
         opened.draft(None, (2 * max(width, height), 2 * max(width, height)))
         opened.load()

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 
 from trainwell.data.dataset import AudioSchema, ImageSchema, NewData, Schema, TableSchema
-from trainwell.data.folders import compile_pattern, list_files, matched_name, nothing_left
+from trainwell.data.folders import (
+    compile_pattern,
+    list_files,
+    matched_name,
+    nothing_left,
+    shown,
+)
 from trainwell.data.npyfile import is_array_folder, load_arrays
 from trainwell.data.samples import find_sample, load_sample
-from trainwell.data.sources import ARRAY_SUFFIXES, existing_path, is_frame
-from trainwell.errors import DataError
+from trainwell.data.sources import ARRAY_SUFFIXES, existing_path, is_frame, is_there
+from trainwell.errors import DataError, visible
 
 
 def read_like(
@@ -36,7 +42,7 @@ def read_like(
         return _arrays_like(source, schema)
     if is_frame(source):
         return _table_like(source, schema, "DataFrame", classes, group)
-    if isinstance(source, str) and not Path(source).exists() and find_sample(source):
+    if isinstance(source, str) and not is_there(source) and find_sample(source):
         return _sample_like(source, schema)
     path = existing_path(source)
     if is_array_folder(path) if path.is_dir() else path.suffix.lower() in ARRAY_SUFFIXES:
@@ -123,7 +129,7 @@ def _files_like(
             f"expected {schema.kind} as in training, got a file ending in {path.suffix}",
             f"Name a file ending in {', '.join(suffixes[:4])} or the like, or a folder of them.",
         )
-    names = [file.relative_to(root).as_posix() for file in files]
+    names = [shown(file, root) for file in files]
     if isinstance(schema, ImageSchema):
         new = read_images_like(files, names, schema, str(path))
     else:
@@ -154,15 +160,16 @@ def _labels(
         expression = compile_pattern(pattern, None)
         matches = [expression.fullmatch(matched_name(file, root, pattern)) for file in files]
         if any(match and "label" in match.groupdict() for match in matches):
-            return [match["label"] if match else "" for match in matches]
+            return [visible(match["label"], keep="") if match else "" for match in matches]
     known = set(classes)
     found = []
     for file in files:
         # The nearest folder that is called like a class; a folder of one class may be the root.
         above = [*reversed(file.relative_to(root).parts[:-1]), root.resolve().name]
+        above = [visible(name, keep="") for name in above]
         found.append(next((name for name in above if name in known), ""))
     for mark in "_-":
-        begins = [file.stem.split(mark)[0] for file in files]
+        begins = [visible(file.stem.split(mark)[0], keep="") for file in files]
         if not any(found) and all(begin in known for begin in begins):
             return begins  # named like 7_anna_3.wav
     return found

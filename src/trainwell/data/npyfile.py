@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ Array = npt.NDArray[Any]
 # What damaged files make numpy and zipfile raise (RuntimeError: encrypted, or unknown packing).
 _DAMAGED = (
     *(OSError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
 )
 _MAGIC = b"\x93NUMPY"
 _PIECE = 1 << 20  # bytes unpacked at a time
@@ -39,7 +40,7 @@ def load_arrays(path: Path, limit: int | None = None) -> dict[str, Array]:
 
 def array_files(folder: Path) -> dict[str, Path]:
     """The .npy files of a folder by their names without ending, in lower case."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".npy")
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".npy" and p.is_file())
     return {file.stem.lower(): file for file in files if not file.name.startswith(".")}
 
 
@@ -56,10 +57,13 @@ def _load_file(path: Path, limit: int) -> dict[str, Array]:
                 return {"x": _array_at(file, 0, size, limit)}
             file.seek(0)
             with zipfile.ZipFile(file) as archive:
-                return {
-                    info.filename.removesuffix(".npy").lower(): _member(file, archive, info, limit)
-                    for info in archive.infolist()
-                }
+                found: dict[str, Array] = {}
+                for info in archive.infolist():
+                    key = info.filename.removesuffix(".npy").lower()
+                    if key in found:
+                        raise _twice(path, key)
+                    found[key] = _member(file, archive, info, limit)
+                return found
     except _DAMAGED as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise DataError(
@@ -78,6 +82,11 @@ def _load_file(path: Path, limit: int) -> dict[str, Array]:
         raise DataError(
             path.name, f"cannot be read as {kind} ({error})", "Write the file again."
         ) from error
+
+
+def _twice(path: Path, key: str) -> DataError:
+    problem = f'holds an array called "{key}" twice (capitals do not count)'
+    return DataError(path.name, problem, "Rename or remove one of them.")
 
 
 def _member(file: IO[bytes], archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> Array:

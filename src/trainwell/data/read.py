@@ -16,7 +16,7 @@ from trainwell.data.like import read_like
 from trainwell.data.npyfile import is_array_folder
 from trainwell.data.rows import is_table_file
 from trainwell.data.samples import find_sample, load_sample
-from trainwell.data.sources import existing_path, folder_kind, is_frame
+from trainwell.data.sources import existing_path, folder_kind, is_frame, is_there
 from trainwell.data.target import class_order
 from trainwell.errors import DataError, did_you_mean
 
@@ -77,7 +77,7 @@ def _read_one(
         from trainwell.data.table import read_table
 
         return read_table(source, target=target, group=group)
-    if isinstance(source, str) and not Path(source).exists() and find_sample(source):
+    if isinstance(source, str) and not is_there(source) and find_sample(source):
         _no_options(
             f"sample set {source}",
             {"target": target, "group": group, "pattern": pattern, "image_size": image_size},

@@ -78,10 +78,12 @@ def load_rows(
     *,
     text: Collection[str] = (),
     commas: Collection[str] = (),
+    one_will_do: bool = False,
 ) -> Rows:
     """A table from a file, or from a DataFrame called `name`.
 
     text: columns of a CSV file that are words whatever they look like ("007" is no 7).
+    one_will_do: a CSV file may have one column only, without any label.
     commas: columns in which 1,200 is 1.2 and not 1200, unless another cell of it tells.
     Raises DataError when the file cannot be parsed, has no rows, or has two columns of one name.
     """
@@ -90,7 +92,7 @@ def load_rows(
     elif source.name.lower().endswith(PARQUET_SUFFIXES):
         rows = _load_parquet(source)
     else:
-        rows = _load_csv(source, text, commas)
+        rows = _load_csv(source, text, commas, one_will_do)
     rows = _named_columns(rows)
     if not len(rows.frame):
         raise DataError(rows.name, "expected rows of data, got none", "Name another file.")
@@ -132,15 +134,17 @@ def _named_columns(rows: Rows) -> Rows:
     return replace(rows, frame=rows.frame.set_axis(names, axis=1), notes=tuple(notes))
 
 
-def _load_csv(path: Path, words: Collection[str], commas: Collection[str]) -> Rows:
+def _load_csv(
+    path: Path, words: Collection[str], commas: Collection[str], one_will_do: bool
+) -> Rows:
     """A CSV file of any usual dialect; the frame's numbers and words are typed by pandas."""
     import pandas as pd
 
-    text = read_text(path)
+    text, said = read_text(path)
     if not text.strip():
         raise DataError(str(path), "expected a table, got an empty file", "Name another file.")
     text = without_remarks(text)
-    delimiter = find_delimiter(text, path.name)
+    delimiter = find_delimiter(text, path.name, one_will_do)
     records = cut_records(text, delimiter, path.name, SAMPLE_LINES)
     header = has_header(records)
     names = records[0] if header else [f"column {i}" for i in range(1, len(records[0]) + 1)]
@@ -166,10 +170,10 @@ def _load_csv(path: Path, words: Collection[str], commas: Collection[str]) -> Ro
         raise DataError(
             path.name, f"cannot be read as a table ({error})", "Correct the line."
         ) from error
-    notes = () if header else (f"{path.name} has no line of column names; they are counted.",)
+    said += () if header else (f"{path.name} has no line of column names; they are counted.",)
     lines = line_numbers(text, delimiter, len(frame) + header)[header:]
     frame.columns = pd.Index(names)
-    rows = _without_empty(Rows(path.name, frame, lines, "line", notes))
+    rows = _without_empty(Rows(path.name, frame, lines, "line", said))
     rows = _with_short(rows, text, delimiter)
     return _with_commas(rows, delimiter, words, commas) if "," in text else rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,14 @@ def is_frame(source: Any) -> bool:
     return kind.__name__ == "DataFrame" and kind.__module__.startswith("pandas")
 
 
+def is_there(source: str | Path) -> bool:
+    """Whether there is a file or folder of this name; False for what no file can be called."""
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # a name too long, or with a zero byte
+        return False
+
+
 def existing_path(source: Any) -> Path:
     """The path `source`, which is there and of a kind that can be read.
 
@@ -33,6 +42,9 @@ def existing_path(source: Any) -> Path:
             "Convert the data to one of these.",
         )
     path = Path(source).expanduser()
+    if not is_there(source):
+        where = str(source) if len(str(source)) < 200 else f"{str(source)[:200]}..."
+        raise DataError(where, "no such file, folder or sample set", _nearest(path))
     if path.is_dir():
         return path
     if not path.is_file():
@@ -51,7 +63,7 @@ def existing_path(source: Any) -> Path:
 def _nearest(path: Path) -> str:
     """Which sample set or file of that folder may have been meant."""
     beside: list[str] = []
-    if path.parent.is_dir():
+    if len(path.name) < 256 and is_there(path.parent) and path.parent.is_dir():
         beside = sorted(p.name for p in path.parent.iterdir() if not p.name.startswith("."))
     names = list(sample_names()) if path.parent == Path() else []
     near = difflib.get_close_matches(path.name, [*beside[:1000], *names], n=1)
@@ -66,7 +78,12 @@ def folder_kind(path: Path) -> Literal["images", "audio"]:
 
     Raises DataError when there are neither pictures nor clips.
     """
-    suffixes = [file.suffix.lower() for file in path.rglob("*") if not file.name.startswith(".")]
+    suffixes = [
+        Path(name).suffix.lower()
+        for _, _, names in os.walk(path)
+        for name in names
+        if not name.startswith(".")
+    ]
     pictures = sum(suffix in IMAGE_SUFFIXES for suffix in suffixes)
     clips = sum(suffix in AUDIO_SUFFIXES for suffix in suffixes)
     if not pictures and not clips:

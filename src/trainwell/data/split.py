@@ -147,7 +147,8 @@ def _without_test_twins(data: Dataset, units: IntArray) -> tuple[IntArray, tuple
 def _choose_test(data: Dataset, units: IntArray, seed: int, share: float) -> IntArray:
     if data.groups is not None or _repetitive(units):
         if len(np.unique(units)) < 2:
-            raise _too_few(data, "all rows are of one group, so none can be the test part")
+            same = "of one group" if data.groups is not None else "equal"
+            raise _too_few(data, f"all rows are {same}, so none can be the test part")
         parts = max(2, min(round(1 / share), len(np.unique(units))))
         divide = _group_folds if data.groups is not None else _repeated_folds
         fold = divide(data.labels, units, parts, stream_seed(seed, "test"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -90,11 +91,13 @@ def read_table(
 
 
 def _alike(classes: tuple[str, ...]) -> list[str]:
-    """A note for each two classes whose names differ in nothing but case."""
+    """A note for each two classes whose names differ in case, or in how letters are composed."""
+    alike = {name: normalize("NFKC", name).casefold() for name in classes}
     return [
-        f'The classes "{one}" and "{two}" differ in nothing but case.'
-        for one, two in pairwise(classes)
-        if one.casefold() == two.casefold()
+        f'The classes "{one}" and "{two}" differ in nothing but '
+        + ("case." if one.casefold() == two.casefold() else "the way their letters are written.")
+        for one, two in pairwise(sorted(classes, key=lambda name: (alike[name], name)))
+        if alike[one] == alike[two]
     ]
 
 
@@ -249,7 +252,7 @@ def read_table_like(
     """
     words = [column.name for column in schema.columns if column.type == "category"]
     words += [schema.target, *schema.ignored]
-    rows = load_rows(source, text=words, commas=schema.comma_columns)
+    rows = load_rows(source, text=words, commas=schema.comma_columns, one_will_do=True)
     names = set(map(str, rows.frame.columns))
     wanted = [column.name for column in schema.columns]
     missing = [name for name in wanted if name not in names]

@@ -22,7 +22,7 @@ LABEL_NAMES = (
     ("species", "status", "outcome", "diagnosis", "category", "result", "response", "output"),
 )
 FEW = 20  # so many different numbers or fewer are taken for classes without being asked
-MOST_CLASSES = 1000
+MOST_CLASSES = 1000  # more would take a probability for each of them and row, and say nothing
 
 
 def find_column(rows: Rows, name: str, option: str) -> str:
@@ -62,6 +62,11 @@ def encode_labels(
     words = to_words(series)
     _no_missing(words, what, name, place)
     known = set(words.tolist())
+    if known & {"inf", "-inf"} and is_number_series(series):
+        row = next(row for row, word in enumerate(words) if word in ("inf", "-inf"))
+        raise DataError(
+            f"{place(row)}, {what}", f"expected a finite number, got {words[row]}", "Correct it."
+        )
     if not is_number_series(series):
         _one_kind(words, what, place)
     _are_classes(known, len(words), f"{name}, {what}")
@@ -105,7 +110,7 @@ def _are_classes(known: set[str], rows: int, where: str) -> None:
             "Add rows of other classes, or choose another column with --target.",
         )
     kind = "words"
-    too_many = len(known) > 2 and len(known) > rows / 2
+    too_many = len(known) > MOST_CLASSES or (len(known) > 2 and len(known) > rows / 2)
     with suppress(ValueError):
         whole = all(float(word).is_integer() for word in known)
         kind = "numbers"

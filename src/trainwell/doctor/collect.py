@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
 import math
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +28,12 @@ from trainwell.doctor.evidence import (
 from trainwell.engine.members import Member, Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
-from trainwell.errors import UserError
 from trainwell.recipe import Recipe, from_toml
-from trainwell.run import load_run
+from trainwell.run import load_run, whole
 from trainwell.techniques.models import AudioCnn, Cnn, Linear, Mlp, ResNet
 from trainwell.techniques.regularize import L2
 
 Row = Mapping[str, Any]
-_DAMAGE = (
-    *(ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, RecursionError),
-    *(csv.Error, zipfile.BadZipFile, zlib.error),
-)
 CONTEXT = "doctor.json"  # in a run folder: checks, race, what simple models reach
 
 
@@ -117,44 +109,29 @@ def from_run(folder: Path) -> Evidence:
     A run without checks (doctor.json) or held-out predictions gives what is there.
     """
     result = load_run(folder).result
-    with _whole(folder / "recipe.toml"):
+    with whole(folder / "recipe.toml"):
         recipe = from_toml(
             (folder / "recipe.toml").read_text(encoding="utf-8"), Recipe(), "recipe.toml"
         )
-    with _whole(folder / "history.csv"):
+    with whole(folder / "history.csv"):
         history = _rows(folder / "history.csv")
         if not history:
             raise ValueError("no rows")
         evidence = _evidence(history, [])
-    with _whole(folder / "probes.csv"):
+    with whole(folder / "probes.csv"):
         members, epochs = evidence.members, len(evidence.points)
         layers = _layers(_rows(folder / "probes.csv"), members, epochs)
-    with _whole(folder / "run.json"):
+    with whole(folder / "run.json"):
         evidence = dataclasses.replace(evidence, layers=layers, **_told(result, recipe))
     if (folder / "oof.npz").is_file():
-        with _whole(folder / "oof.npz"):
+        with whole(folder / "oof.npz"):
             confusion = _confusion(folder / "oof.npz", len(evidence.class_names))
             evidence = dataclasses.replace(evidence, confusion=confusion)
     if (folder / CONTEXT).is_file():
-        with _whole(folder / CONTEXT):
+        with whole(folder / CONTEXT):
             kept = json.loads((folder / CONTEXT).read_text(encoding="utf-8"))
             evidence = with_context(evidence, kept)
     return dataclasses.replace(evidence, source=str(folder))
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """A file of a run that is damaged is a mistake that names it."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(str(path), f"is damaged ({error})", "Train again.") from None
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror or error})"
-        raise UserError(str(path), problem, "Train again.") from None
-    except _DAMAGE as error:
-        problem = f"is damaged ({type(error).__name__}: {str(error)[:80]})"
-        raise UserError(str(path), problem, "Train again.") from None
 
 
 def _told(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -200,6 +177,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 def _evidence(history: Sequence[Row], probes: Sequence[Row]) -> Evidence:
     members = 1 + max((int(r["member"]) for r in history), default=-1)
     epochs = max((int(r["epoch"]) for r in history), default=0)
+    if max(members, epochs) > len(history):  # each has a row
+        raise ValueError(f"{len(history)} rows of {members} members and {epochs} epochs")
     series = {n: np.full((members, epochs), np.nan) for n in SERIES if history and n in history[0]}
     for row in history:
         for name, values in series.items():

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trainwell.doctor import (
     fit_rules,
     gradient_rules,
@@ -274,7 +276,8 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
             words = f"{rule.name} needs {' and '.join(m.replace('|', ' or ') for m in missing)}."
             unknown.append(Undecidable(rule.code, rule.name, missing, words))
             continue
-        finding = rule.rule(evidence, limits)
+        with np.errstate(over="ignore"):  # of losses of 1e308, ratios are infinite
+            finding = rule.rule(evidence, limits)
         if finding is not None and (ended or _is_early(finding, limits)):
             found.append(finding)
     known = {f.code for f in found}

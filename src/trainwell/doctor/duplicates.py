@@ -9,12 +9,12 @@ import math
 
 import numpy as np
 
-from trainwell.data.dataset import IntArray
+from trainwell.data.dataset import BoolArray, Dataset, IntArray
 from trainwell.data.split import sample_rows
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, sealed_rows, unsaid
 from trainwell.doctor.simple_models import Floats, nearest
-from trainwell.doctor.views import affordable, view, wave_view
+from trainwell.doctor.views import affordable, steady_views
 from trainwell.stats import wilson
 
 TWINS = 0.01  # share of held-out rows with an exact twin in the training part
@@ -95,9 +95,10 @@ def near_duplicates(sample: Sample) -> Check:
     Evidence: d₁ / d₆, the distance of the nearest training row over that of the sixth. For
     independent rows on a surface of m dimensions (d₁/d₆)ᵐ is the smallest of five uniform numbers;
     m comes from the median of (d₃/d₆)ᵐ = 1/2, which single copies do not change (Facco et al.
-    2017). The limit is set so that chance gives 0.5 %, at most 0.25; warning when the lower end
-    of the interval of the share is above 2 % and m above 4, note above 0.5 %. Exact twins are left
-    out.
+    2017). Pictures are looked at as they are, at one brightness, and by the sizes of their waves,
+    which stay under a shift; sound by its wave and the sizes of its waves. The limit is set so that
+    chance gives 0.5 % in all, at most 0.25; warning when the lower end of the interval of the share
+    is above 2 % and m above 4, note above 0.5 %. Exact twins are left out.
     When it is wrong: rounded numbers lie on a grid; of large training parts only some are compared.
     Remedies: keep copies in one part (groups); make copies after dividing.
     Slide: "Data augmentation".
@@ -116,18 +117,13 @@ def near_duplicates(sample: Sample) -> Check:
     queries = np.concatenate([held, test])
     if len(base) < 30 or len(queries) < 20:
         return unsaid("D05", "near-duplicates", "there are too few rows to compare")
-    look = wave_view if data.kind == "audio" else view  # spectra change with the faintest noise
-    features = look(data, np.concatenate([base, queries]))
-    base_features, asked = features[: len(base)], features[len(base) :]
     apart = ~np.isin(data.keys[base], data.keys[queries])  # exact twins are counted elsewhere
     _, single = np.unique(data.keys[base], return_index=True)
     apart &= np.isin(np.arange(len(base)), single)
     if apart.sum() < 30:
         return unsaid("D05", "near-duplicates", "there are too few different rows to compare")
     kept = base[apart]
-    squares, places = nearest(asked, base_features[apart], NEIGHBOUR)
-    distances = np.sqrt(squares.astype(np.float64))
-    near, size, limit = near_twins(distances)
+    near, distance, twin, size, limit = twins_of(data, queries, kept)
     count, share = int(near.sum()), wilson(int(near.sum()), len(near))
     compared = f"{counted(len(queries), 'held-out row')} compared with {len(kept):,} training rows"
     words = (
@@ -140,11 +136,11 @@ def near_duplicates(sample: Sample) -> Check:
         level = "warning" if share.low > NEAR and size > THIN else "note"
         known = np.flatnonzero(near[: len(held)])
         if len(known):
-            same = data.labels[held[known]] == data.labels[kept[places[known, 0]]]
-            pairs = [f"{data.names[held[i]]} and {data.names[kept[places[i, 0]]]}" for i in known]
+            same = data.labels[held[known]] == data.labels[twin[known]]
+            pairs = [f"{data.names[held[i]]} and {data.names[twin[i]]}" for i in known]
             words += (
                 f"; of validation rows {same.mean():.0%} have the label of their near twin, "
-                f"for instance {pairs[int(distances[known, 0].argmin())]}"
+                f"for instance {pairs[int(distance[known].argmin())]}"
             )
     mend = (
         Remedy("keep copies of one original in one part: name what they share as the group"),
@@ -156,12 +152,38 @@ def near_duplicates(sample: Sample) -> Check:
     )  # fmt: skip
 
 
+def twins_of(
+    data: Dataset, queries: IntArray, base: IntArray
+) -> tuple[BoolArray, Floats, IntArray, float, float]:
+    """Which rows (q,) have a near twin among `base` (n,): whether, how near (0 is equal, 1 as far
+    as the sixth), and which row it is; and dimension and limit of the first view.
+
+    A row is near in one view or another; CHANCE is shared between the views.
+    """
+    views = steady_views(data, np.concatenate([base, queries]))
+    near = np.zeros(len(queries), np.bool_)
+    ratio = np.full(len(queries), np.inf)
+    twin = np.full(len(queries), base[0])
+    sizes, limits = [], []
+    for features in views:
+        squares, places = nearest(features[len(base) :], features[: len(base)], NEIGHBOUR)
+        distances = np.sqrt(squares.astype(np.float64))
+        found, size, limit = near_twins(distances, CHANCE / len(views))
+        own = distances[:, 0] / np.maximum(distances[:, -1], 1e-30)
+        better = (found & ~near) | ((found == near) & (own < ratio))
+        ratio[better], twin[better] = own[better], base[places[better, 0]]
+        near |= found
+        sizes.append(size)
+        limits.append(limit)
+    return near, ratio, twin, sizes[0], limits[0]
+
+
 def near_twins(
-    distances: Floats,
+    distances: Floats, chance: float = CHANCE
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float, float]:
     """Which rows have a near twin (q,), the dimension m, and the limit of d₁/d₆.
 
-    distances: (q, 6) of the nearest training rows, rising.
+    distances: (q, 6) of the nearest training rows, rising. chance: share that chance may give.
     """
     last = distances[:, -1]
     usable = last > 0
@@ -169,8 +191,8 @@ def near_twins(
         return np.zeros(len(distances), np.bool_), 0.0, 0.0
     middle = float(np.median(distances[usable, 2] / last[usable]))
     size = math.log(0.5) / math.log(min(max(middle, 1e-3), 0.999))
-    # P(smallest of five uniforms < u) = CHANCE
-    u = 1 - (1 - CHANCE) ** (1 / (NEIGHBOUR - 1))
+    # P(smallest of five uniforms < u) = chance
+    u = 1 - (1 - chance) ** (1 / (NEIGHBOUR - 1))
     limit = min(0.25, u ** (1 / size))
     near = np.zeros(len(distances), np.bool_)
     near[usable] = distances[usable, 0] < limit * last[usable]

@@ -77,6 +77,8 @@ def read_text(path: Path) -> Table:
         problem = "expected text (CSV, TSV or JSON), got bytes"
         raise UserError(str(path), problem, "Give the CSV file, or TensorBoard's event file.")
     text = raw.decode("utf-16" if wide else "utf-8-sig", "replace").lstrip("\r\n \t")
+    if not text.strip():  # a mark of the encoding and nothing more
+        raise UserError(str(path), "expected a log, the file is empty", "Train for an epoch first.")
     if text[0] in "[{":
         return from_records(_records(text, path))
     return _delimited(text, path)
@@ -133,6 +135,8 @@ def _delimited(text: str, path: Path) -> Table:
     except csv.Error as error:
         problem = f"line {reader.line_num} cannot be read as CSV ({error})"
         raise UserError(str(path), problem, "Mend or remove that line.") from None
+    if not rows:
+        raise UserError(str(path), "expected a log, the file is empty", "Train for an epoch first.")
     header = [name.strip().lstrip("# ") for name in rows[0]]
     if all(_number(name) is not None for name in header if name):
         problem = f'expected names of columns in the first line, got "{head.strip()[:60]}"'

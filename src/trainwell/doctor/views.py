@@ -22,6 +22,7 @@ CELLS = 60_000_000  # raw numbers read for one look, at most
 CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
 TABLE_CELLS = 6_000_000  # and for tables, whose columns are put in order
 SCALED_ROWS = 1000  # from which the scales of a table come
+LOWEST = 8  # waves along a side of a picture that `steady_views` keeps
 STEP, STEP_CELLS = 2048, 4_000_000  # rows, and raw numbers, made smaller at once
 Floats32 = npt.NDArray[np.float32]
 
@@ -60,6 +61,59 @@ def wave_view(data: Dataset, rows: IntArray) -> Floats32:
     stream = numpy_stream(0, "view", clips.shape[1])
     mixed: Floats32 = clips @ stream.normal(size=(clips.shape[1], WIDTH)).astype(np.float32)
     return mixed / np.float32(math.sqrt(WIDTH))
+
+
+def steady_views(data: Dataset, rows: IntArray) -> list[Floats32]:
+    """Descriptions (n, d) of rows that stay nearly as they are under changes a copy may have had.
+
+    Tables: `view`. Pictures: `view`; the same with every picture at one brightness and contrast;
+    and sizes of the lowest waves of its Fourier transform, which a shift leaves as they are.
+    Sound: waves of equal loudness (`wave_view`); and the sizes of their Fourier transform.
+    """
+    if data.kind == "table":
+        return [view(data, rows)]
+    if data.kind == "audio":
+        return [wave_view(data, rows), _pitches(data, rows)]
+    step = max(1, min(STEP, STEP_CELLS // math.prod(data.schema.shape)))
+    parts = [rows[i : i + step] for i in range(0, len(rows), step)]
+    even = np.concatenate([_even(_small(data, part)) for part in parts])
+    waves = np.concatenate([_waves(data, part) for part in parts])
+    return [view(data, rows), even, waves]
+
+
+def _even(maps: Floats32) -> Floats32:
+    """Rows (n, d) with zero mean and unit length; constant ones are zero."""
+    maps = maps - maps.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((maps * maps).sum(axis=1, keepdims=True))
+    return np.asarray(maps / np.maximum(lengths, np.float32(1e-6)), np.float32)
+
+
+def _waves(data: Dataset, rows: IntArray) -> Floats32:
+    """Sizes of the `LOWEST` waves along both sides of pictures, made grey, even and small."""
+    import torch
+    from torch.nn.functional import adaptive_avg_pool2d
+
+    raw = torch.from_numpy(np.ascontiguousarray(data.inputs[rows]))
+    release(data.inputs)
+    height, width = data.schema.shape[1:]
+    sides = (min(height, 32), min(width, 32))
+    small = adaptive_avg_pool2d(raw.float().mean(1, keepdim=True) / 255, sides)
+    even = _even(small.flatten(1).numpy()).reshape(-1, *sides)
+    sizes = np.abs(np.fft.rfft2(even))[:, :, :LOWEST]
+    keep = np.abs(np.fft.fftfreq(sides[0], 1 / sides[0])) < LOWEST
+    return np.asarray(sizes[:, keep].reshape(len(rows), -1), np.float32)
+
+
+def _pitches(data: Dataset, rows: IntArray) -> Floats32:
+    """Sizes of all waves in clips of equal loudness, mixed at random to (n, 256)."""
+    stream = numpy_stream(0, "pitches", data.inputs.shape[1])
+    mix = stream.normal(size=(data.inputs.shape[1] // 2 + 1, WIDTH)).astype(np.float32)
+    step = max(1, STEP_CELLS // data.inputs.shape[1])
+    found = [
+        np.abs(np.fft.rfft(_even(data.inputs[rows[i : i + step]].astype(np.float32)))) @ mix
+        for i in range(0, len(rows), step)
+    ]
+    return np.asarray(np.concatenate(found), np.float32)
 
 
 def _table(inputs: npt.NDArray[Any], schema: TableSchema) -> Floats32:

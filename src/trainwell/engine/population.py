@@ -29,6 +29,7 @@ from trainwell.engine.sampling import Sampler, sampler_of
 from trainwell.engine.share import Rows, Share, Way
 from trainwell.engine.stack import can_stack, layout, row_width, rows_of
 from trainwell.engine.vmapped import can_vmap
+from trainwell.techniques.models.size import check_size
 from trainwell.techniques.optim.rules import ClosureRule
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def build(member: Member, examples: Examples) -> nn.Module:
     recipe = member.recipe
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        check_size(recipe.model, examples.inputs.shape, examples.classes, examples.inputs.blocks)
         network: nn.Module = recipe.model.build(
             examples.inputs.shape, examples.classes, recipe.dropout, examples.inputs.blocks
         )

@@ -19,6 +19,7 @@ import numpy as np
 from trainwell.errors import DataError
 from trainwell.report import ensemble, figures, findings, generated
 from trainwell.report.mistakes import cards, read_mistakes
+from trainwell.run import whole
 
 if TYPE_CHECKING:
     import jinja2
@@ -63,18 +64,19 @@ def write_report(run: Path) -> Path:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(str(path), "not found", "Name the folder of a finished run.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(str(path), f"not JSON ({error})", "Train again.") from error
     if not isinstance(facts, dict):
         raise DataError(str(path), "not a JSON object", "Train again.")
-    page = render(
-        facts,
-        read_history(Path(run) / "history.csv"),
-        read_examples(Path(run)),
-        Path(run),
-        read_probes(Path(run) / "probes.csv"),
-        read_mistakes(Path(run)),
-    )
+    with whole(Path(run) / "history.csv"):
+        history = read_history(Path(run) / "history.csv")
+    with whole(Path(run) / "examples.npz"):
+        examples = read_examples(Path(run))
+    with whole(Path(run) / "probes.csv"):
+        probes = read_probes(Path(run) / "probes.csv")
+    with whole(Path(run) / "mistakes.npz"):
+        mistakes = read_mistakes(Path(run))
+    page = render(facts, history, examples, Path(run), probes, mistakes)
     out = Path(run) / "report.html"
     out.write_text(page, encoding="utf-8")
     return out

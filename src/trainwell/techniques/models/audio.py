@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Interval, MaxLen, MinLen
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.models.cnn import Channels
@@ -38,9 +38,9 @@ class AudioCnn:
     torch.Size([5, 10])
     """
 
-    channels: Annotated[tuple[Channels, ...], MinLen(1)] = (16, 32, 64)
-    depth: Annotated[int, Ge(1)] = 1  # convolutions per stage
-    ranges: Annotated[int, Ge(1)] = 4  # of pitch, kept apart at the end
+    channels: Annotated[tuple[Channels, ...], MinLen(1), MaxLen(100)] = (16, 32, 64)
+    depth: Annotated[int, Interval(ge=1, le=100)] = 1  # convolutions per stage
+    ranges: Annotated[int, Interval(ge=1, le=1000)] = 4  # of pitch, kept apart at the end
     activation: Activation = "relu"
     norm: Norm = "batch"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Interval, MaxLen, MinLen
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.models.layers import Activation, Norm, convolution
@@ -13,7 +13,7 @@ from trainwell.techniques.models.layers import Activation, Norm, convolution
 if TYPE_CHECKING:
     from torch import nn
 
-Channels = Annotated[int, Ge(1)]
+Channels = Annotated[int, Interval(ge=1, le=10**5)]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Cnn:
     torch.Size([5, 10])
     """
 
-    channels: Annotated[tuple[Channels, ...], MinLen(1)] = (16, 32, 64)
-    depth: Annotated[int, Ge(1)] = 2  # convolutions per stage
+    channels: Annotated[tuple[Channels, ...], MinLen(1), MaxLen(100)] = (16, 32, 64)
+    depth: Annotated[int, Interval(ge=1, le=100)] = 2  # convolutions per stage
     activation: Activation = "relu"
     norm: Norm = "batch"
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge
+from annotated_types import Interval, MaxLen
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.models.layers import Activation, Norm, dense
@@ -14,7 +14,7 @@ from trainwell.techniques.models.layers import Activation, Norm, dense
 if TYPE_CHECKING:
     from torch import nn
 
-Width = Annotated[int, Ge(1)]
+Width = Annotated[int, Interval(ge=1, le=10**6)]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Mlp:
     torch.Size([5, 3])
     """
 
-    hidden: tuple[Width, ...] = (256, 256)
+    hidden: Annotated[tuple[Width, ...], MaxLen(200)] = (256, 256)
     activation: Activation = "relu"
     norm: Norm = "batch"
     categories: Width | None = None  # width of a category's embedding

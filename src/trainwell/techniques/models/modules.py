@@ -98,7 +98,8 @@ class TableEmbedding(nn.Module):
             if name == "levels":
                 sizes = torch.tensor([b - a for a, b in self.blocks])
                 # All numbers of a category together vary as much as one standardised number.
-                spread = (sizes * value.shape[1]).rsqrt().repeat_interleave(sizes)
+                spread = (sizes * value.shape[1]).rsqrt()
+                spread = spread.repeat_interleave(sizes, output_size=len(value))
                 new.normal_(generator=generator).mul_(spread[:, None])
             elif name == "frequencies":
                 new.normal_(0.0, self.SPREAD, generator=generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Interval, MaxLen, MinLen
 
 from trainwell.callstring import check_fields
 from trainwell.techniques.models.cnn import Channels
@@ -42,8 +42,8 @@ class ResNet:
     torch.Size([5, 10])
     """
 
-    channels: Annotated[tuple[Channels, ...], MinLen(1)] = (16, 32, 64)
-    blocks: Annotated[int, Ge(1)] = 1  # per stage
+    channels: Annotated[tuple[Channels, ...], MinLen(1), MaxLen(100)] = (16, 32, 64)
+    blocks: Annotated[int, Interval(ge=1, le=100)] = 1  # per stage
     activation: Activation = "relu"
     zero_init: bool = False
 
