@@ -196,7 +196,7 @@ CASES = [
          says=("run.json", "damaged")),
     Case("a confusion of words", trained(card(lambda c: c.update(confusion=SCRIPT), "run.json")),
          ("report", "done"), "fine", seen=page_is_harmless),
-    verb("no run", "report", remove("run.json"), says=("run.json",)),
+    verb("no run", "report", remove("run.json"), says=("no finished run",)),
     verb("pictures that are pickled", "report", write("examples.npz", pickle.dumps(Evil())),
          says=("examples.npz", "damaged")),
     verb("bytes for a history", "report", write("history.csv", b"\xff\xfe\x00"),
