@@ -402,6 +402,7 @@ def test_predict_a_table_on_standard_output_and_into_a_file(table: Trained) -> N
         "input",
         "label",
         "probability",
+        "unusual",
         *(f"p:{c}" for c in table.result["classes"]),
     ]
     for row in rows:
@@ -414,7 +415,8 @@ def test_predict_a_table_on_standard_output_and_into_a_file(table: Trained) -> N
     (table.place / "new.csv").write_text("wet,colour,b,a\nno,violet,1.5,\n", encoding="utf-8")
     done = trainwell("predict", "run/model", "new.csv", "-o", "p.csv", "--json", cwd=table.place)
     assert done.code == 0, done.err
-    assert done.json == {"predictions": 1, "out": "p.csv", "accuracy": None, "skipped": []}
+    found = {"predictions": 1, "out": "p.csv", "accuracy": None, "unusual": 0, "skipped": []}
+    assert done.json == found
     assert '"violet" did not occur in training' in done.err
     assert len(rows_of((table.place / "p.csv").read_text(encoding="utf-8"))) == 1
 

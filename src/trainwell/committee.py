@@ -20,6 +20,7 @@ import torch
 from trainwell.budget import TRAINING_SHARE, plan_size
 from trainwell.data.dataset import AudioSchema, Dataset, Numbered
 from trainwell.data.keys import row_hashes
+from trainwell.data.ranges import fit_ranges
 from trainwell.data.split import Fold, make_split
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.generating import generate, makers_of, with_samples
@@ -181,5 +182,6 @@ def _model(
     if not usable:
         problem = f"every training diverged (learning rate {recipe.lr:g})"
         raise UserError("training", problem, "Give a smaller rate as lr.")
-    whole = assemble(data.schema, data.classes, layers, usable)
+    ranges = fit_ranges(data.schema, data.inputs, np.arange(len(data)))
+    whole = assemble(data.schema, data.classes, layers, usable, ranges)
     return balanced(whole, usable, data.inputs, data.labels)

@@ -24,6 +24,7 @@ from trainwell.checking import checkup
 from trainwell.coach.run import coached
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
+from trainwell.data.ranges import fit_ranges
 from trainwell.data.read import read
 from trainwell.data.split import sample_rows
 from trainwell.doctor.collect import collect, described
@@ -315,7 +316,9 @@ def _assembled(
     """The usable networks, the places of those that are kept, and the model of all; saved."""
     usable = _usable(work, trained)
     kept = list(range(len(usable))) if work.options.ensemble else [best_of(usable)]
-    whole = models.assemble(work.data.schema, work.data.classes, work.inputs.layers, usable)
+    data, layers = work.data, work.inputs.layers
+    ranges = fit_ranges(data.schema, data.inputs, work.split.development)
+    whole = models.assemble(data.schema, data.classes, layers, usable, ranges)
     _save(work, folder, history, probes, whole.only(kept))
     moved = models.balanced(whole, usable, work.data.inputs, work.data.labels)
     if moved is not whole:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from trainwell.data.bulk import release
 from trainwell.data.dataset import IntArray, Schema, schema_from_json, schema_to_json
+from trainwell.data.ranges import Ranges, ranges_from_json
 from trainwell.engine.inputs import examples_at_once, take
 from trainwell.engine.members import Trained
 from trainwell.engine.stack import layout, named_rows
@@ -77,6 +78,7 @@ class Model:
     classes: tuple[str, ...]
     folds: tuple[nn.Sequential, ...]
     parts: tuple[Part, ...]
+    ranges: Ranges | None = None  # of the training rows; None: a model from before they were kept
 
     def member_probabilities(
         self, inputs: npt.NDArray[Any], rows: IntArray | None = None
@@ -132,7 +134,7 @@ class Model:
 
     def only(self, parts: Sequence[int]) -> Model:
         """The same model with some of its networks."""
-        return Model(self.schema, self.classes, self.folds, tuple(self.parts[i] for i in parts))
+        return replace(self, parts=tuple(self.parts[i] for i in parts))
 
     @property
     def parameters(self) -> int:
@@ -145,8 +147,12 @@ def assemble(
     classes: Sequence[str],
     folds: Sequence[nn.Sequential],
     trained: Sequence[Trained],
+    ranges: Ranges | None = None,
 ) -> Model:
-    """The model made of trained members and their folds' pre-processing."""
+    """The model made of trained members and their folds' pre-processing.
+
+    ranges: of the training rows, for marks on inputs far outside of them.
+    """
     shape = _shape_after(folds[0], schema)  # all folds give the same
     parts = []
     for t in trained:
@@ -156,7 +162,7 @@ def assemble(
         state = dict(named_rows(t.theta, parameters)) | dict(named_rows(t.buffers, statistics))
         network.load_state_dict(state, strict=False)  # counters of batches are not kept
         parts.append(Part(network, t.member.fold, t.member.seed, t.member.recipe))
-    return Model(schema, tuple(classes), tuple(folds), tuple(parts))
+    return Model(schema, tuple(classes), tuple(folds), tuple(parts), ranges)
 
 
 def joined(models: Sequence[Model]) -> Model:
@@ -174,7 +180,7 @@ def joined(models: Sequence[Model]) -> Model:
             places.append((place, model.folds))
             folds += model.folds
         parts += [replace(part, fold=part.fold + place) for part in model.parts]
-    return Model(models[0].schema, models[0].classes, tuple(folds), tuple(parts))
+    return Model(models[0].schema, models[0].classes, tuple(folds), tuple(parts), models[0].ranges)
 
 
 def _same(one: Sequence[nn.Module], other: Sequence[nn.Module]) -> bool:
@@ -289,6 +295,7 @@ def save(model: Model, folder: Path) -> None:
             }
             for p in model.parts
         ],
+        "ranges": None if model.ranges is None else model.ranges.to_json(),
     }
     text = json.dumps(card, indent=1).encode()
     # The weights know their card, so that files of two models cannot be mixed up, and themselves.
@@ -384,7 +391,8 @@ def _from_card(
         parts.append(
             Part(network, entry["fold"], entry["seed"], recipe, offsets, weight, heat, kind)
         )
-    return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts))
+    ranges = ranges_from_json(card.get("ranges"))
+    return Model(schema, tuple(card["classes"]), tuple(folds), tuple(parts), ranges)
 
 
 def _same_shapes(plan: nn.Module | None, weights: dict[str, Tensor]) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.data.dataset import Skipped
+from trainwell.data.dataset import NewData, Skipped
 from trainwell.data.read import read_like
+from trainwell.data.stream import pieces_like
 from trainwell.errors import UserError
-from trainwell.files import write_whole
+from trainwell.files import whole_file, write_whole
 from trainwell.model import Model, load
+from trainwell.progress import Progress
+
+MOST_NOTES = 20  # kept of a long input
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,8 @@ class Predictions:
 
     names: where each came from; probabilities (N, C) in the order of `classes`; truth (N,) class
     names where the input held the target, else None; skipped: files that could not be read.
+    unusual: (N,) what of an input lies far outside of the training rows, "" where nothing does;
+    None for a model that does not know their ranges.
     """
 
     classes: tuple[str, ...]
@@ -33,6 +39,7 @@ class Predictions:
     truth: tuple[str, ...] | None
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    unusual: tuple[str, ...] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -42,18 +49,56 @@ class Predictions:
     @property
     def accuracy(self) -> float | None:
         """Share of right labels where the input held the truth, else None."""
-        if not self.truth:
-            return None
-        return float(np.mean([a == b for a, b in zip(self.labels, self.truth, strict=True)]))
+        right, known = self.right
+        return right / known if known else None
 
-    def to_csv(self) -> str:
-        """Columns: input, label, probability (of that label), then p:CLASS for every class."""
+    @property
+    def right(self) -> tuple[int, int]:
+        """How many labels are right, of how many whose truth the input held."""
+        pairs = [(a, b) for a, b in zip(self.labels, self.truth or (), strict=False) if b]
+        return sum(a == b for a, b in pairs), len(pairs)
+
+    def to_csv(self, header: bool = True) -> str:
+        """Columns: input, label, probability (of that label), unusual where the model knows, then
+        p:CLASS for every class."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["input", "label", "probability", *(f"p:{c}" for c in self.classes)])
-        for name, label, row in zip(self.names, self.labels, self.probabilities, strict=True):
-            writer.writerow([name, label, f"{row.max():.6f}", *(f"{p:.6f}" for p in row)])
+        marks = [()] * len(self.names) if self.unusual is None else [(u,) for u in self.unusual]
+        if header:
+            named = (
+                "input",
+                "label",
+                "probability",
+                *(() if self.unusual is None else ("unusual",)),
+            )
+            writer.writerow([*named, *(f"p:{c}" for c in self.classes)])
+        rows = self.probabilities.tolist()
+        shape = ",".join(["%.6f"] * len(self.classes))
+        for name, label, own, row in zip(self.names, self.labels, marks, rows, strict=True):
+            shares = (shape % tuple(row)).split(",")
+            writer.writerow([name, label, f"{max(row):.6f}", *own, *shares])
         return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of predictions that were written as they were made.
+
+    right, known: right labels, of those whose truth the input held; unusual: inputs far outside of
+    the training rows, None where the model does not know their ranges.
+    """
+
+    count: int
+    right: int
+    known: int
+    unusual: int | None
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right labels where the input held the truth, else None."""
+        return self.right / self.known if self.known else None
 
 
 def predict(model: Model | str | Path, source: Any, trust: bool = False) -> Predictions:
@@ -63,9 +108,71 @@ def predict(model: Model | str | Path, source: Any, trust: bool = False) -> Pred
     UserError where the input does not fit what the model was trained on.
     """
     chosen = model if isinstance(model, Model) else load(Path(model), trust)
-    new = read_like(source, chosen.schema, chosen.classes)
-    probabilities = chosen.probabilities(new.inputs)
-    return Predictions(chosen.classes, new.names, probabilities, new.labels, new.skipped, new.notes)
+    return _predicted(chosen, read_like(source, chosen.schema, chosen.classes))
+
+
+def _predicted(model: Model, new: NewData) -> Predictions:
+    unusual: tuple[str, ...] | None = None
+    if model.ranges is not None:
+        outside = model.ranges.outside(model.schema, new.inputs)
+        unusual = tuple(model.ranges.words(outside))
+    found = model.probabilities(new.inputs)
+    return Predictions(model.classes, new.names, found, new.labels, new.skipped, new.notes, unusual)
+
+
+def predict_to(
+    model: Model | str | Path,
+    source: Any,
+    out: Path | IO[str],
+    trust: bool = False,
+    progress: Progress | None = None,
+) -> Written:
+    """Predict piece by piece and write the same lines as `Predictions.to_csv`.
+
+    Memory does not grow with the input. out: a file, which appears whole at the end or not at all,
+    or an open stream. Raises UserError as `predict` does, and where the file cannot be written.
+    """
+    chosen = model if isinstance(model, Model) else load(Path(model), trust)
+    found = _pieces(chosen, source, progress)
+    if not isinstance(out, Path):
+        return _write(out, found)
+    try:
+        with whole_file(out) as binary, io.TextIOWrapper(binary, "utf-8", newline="") as text:
+            return _write(text, found)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise UserError(str(out), problem, "Name another file with -o.") from None
+
+
+def _pieces(model: Model, source: Any, progress: Progress | None) -> Iterator[Predictions]:
+    count, begun = 0, False
+    for piece in pieces_like(source, model.schema, model.classes):
+        if progress is not None and not begun and piece.share < 1:
+            progress.stage("predicting")  # what is done at once needs no bar
+            begun = True
+        found = _predicted(model, piece.new)
+        count += len(found.names)
+        if progress is not None and begun:
+            progress.update(piece.share, f"{count:,} inputs".replace(",", " "))
+        yield found
+
+
+def _write(out: IO[str], pieces: Iterator[Predictions]) -> Written:
+    count = right = known = 0
+    unusual: int | None = None
+    skipped: list[Skipped] = []
+    notes: dict[str, None] = {}
+    for first, piece in enumerate(pieces):
+        out.write(piece.to_csv(header=first == 0))
+        count += len(piece.names)
+        right, known = right + piece.right[0], known + piece.right[1]
+        skipped += piece.skipped
+        notes |= dict.fromkeys(piece.notes)
+        if piece.unusual is not None:
+            unusual = (unusual or 0) + sum(map(bool, piece.unusual))
+    said = list(notes)
+    more = [f"and {len(said) - MOST_NOTES} more remarks"] if len(said) > MOST_NOTES else []
+    return Written(count, right, known, unusual, tuple(skipped), (*said[:MOST_NOTES], *more))
 
 
 def write_csv(predictions: Predictions, path: Path) -> None:

@@ -18,6 +18,7 @@ import typer
 from trainwell.cli.checking import check, diagnose
 from trainwell.cli.comparing import compare
 from trainwell.cli.ensembling import ensemble
+from trainwell.cli.exporting import export
 from trainwell.cli.fitting import fit, resume
 from trainwell.cli.listing import data, techniques
 from trainwell.cli.using import predict, report
@@ -44,6 +45,7 @@ app.command(epilog="Example: trainwell ensemble runs/mlp runs/cnn --out runs/bot
 app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")(
     predict
 )
+app.command(epilog="Example: trainwell export runs/iris-20260101-120000 --onnx iris.onnx")(export)
 app.command(epilog="Example: trainwell report runs/digits-20260101-120000")(report)
 app.command(epilog="Example: trainwell data mnist")(data)
 app.command(epilog="Example: trainwell techniques StepDecay")(techniques)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trainwell.cli.options import Json, Trust
+from trainwell.cli.options import Json, Quiet, Trust
 from trainwell.errors import visible
+
+SHOWN = 50  # skipped files that are named
 
 
 def predict(
@@ -19,27 +22,36 @@ def predict(
         Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
     ] = None,
     trust: Trust = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Label new rows, pictures or clips with a trained model."""
-    from trainwell.prediction import predict as predict_data
-    from trainwell.prediction import write_csv
+    """Label new rows, pictures or clips with a trained model.
 
-    found = predict_data(model, data, trust=trust)
-    for line in [*found.notes, *(f"skipped {s.where}: {s.why}" for s in found.skipped)]:
+    Large inputs are read and written piece by piece. The column "unusual" names what of an input
+    lies far outside of the training rows.
+    """
+    from trainwell.prediction import predict_to
+    from trainwell.progress import Progress
+
+    with Progress(quiet=quiet) as progress:
+        found = predict_to(model, data, out or sys.stdout, trust, progress)
+    skipped = [f"skipped {s.where}: {s.why}" for s in found.skipped[:SHOWN]]
+    if len(found.skipped) > SHOWN:
+        skipped.append(f"and {len(found.skipped) - SHOWN} more files skipped")
+    for line in [*found.notes, *skipped]:
         typer.echo(visible(line), err=True)
-    if out is None:
-        typer.echo(found.to_csv(), nl=False)
-    else:
-        write_csv(found, out)
-        typer.echo(f"{len(found.names)} predictions in {out}")
+    if out is not None:
+        typer.echo(f"{found.count} predictions in {out}")
+    if found.unusual:
+        typer.echo(f"unlike the training rows: {found.unusual} of {found.count}", err=True)
     if found.accuracy is not None:
         typer.echo(f"right where the input holds the label: {found.accuracy:.4f}", err=True)
     if as_json:
         result = {
-            "predictions": len(found.names),
+            "predictions": found.count,
             "out": None if out is None else str(out),
             "accuracy": found.accuracy,
+            "unusual": found.unusual,
             "skipped": [{"where": s.where, "why": s.why} for s in found.skipped],
         }
         typer.echo(json.dumps(result))

@@ -18,7 +18,8 @@ from trainwell.data.folders import Example, folder_dataset, nothing_left, scan
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".oga", ".opus", ".au")
 MAX_RATE = 16000  # samples per second; speech needs no more, and time grows with it
 LEAST_RATE = 1000  # samples per second; below, there is no sound to speak of
-MOST_SECONDS, MOST_BYTES = 3600, 1 << 30  # of one clip, as its header tells them
+MOST_SECONDS = 3600  # of one clip, as its header tells them
+MOST_BYTES = 1 << 30  # of one clip, unpacked
 LOUDEST = 8.0  # of full scale; decoders overshoot a little, but whole numbers go up to 32768
 
 
@@ -56,17 +57,23 @@ def read_audio(
 
 
 def read_audio_like(
-    paths: Sequence[Path], names: Sequence[str], schema: AudioSchema, where: str
+    paths: Sequence[Path],
+    names: Sequence[str],
+    schema: AudioSchema,
+    where: str,
+    some: bool = True,
 ) -> NewData:
     """Clips to predict, at the rate and length of the training data (labels left out).
 
-    Raises DataError when none can be read.
+    some: whether DataError is raised when none can be read.
     """
     examples = [Example(p, n, "") for p, n in zip(paths, names, strict=True)]
     size = _bytes([_header(path) for path in paths], schema.rate)
     clips, kept, bad = _load_all(examples, schema.rate, size > keep_limit())
     if not clips:
-        raise nothing_left(Path(where), bad, "clips")
+        if some:
+            raise nothing_left(Path(where), bad, "clips")
+        return NewData(np.empty((0, schema.samples), np.int16), (), skipped=tuple(bad))
     inputs, notes = stack_clips(clips, schema.rate, schema.samples)
     return NewData(inputs, tuple(e.name for e in kept), skipped=tuple(bad), notes=notes)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import itertools
 import re
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -69,13 +72,7 @@ def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
             "Save the table as CSV or Parquet.",
         )
     if encoding in _OLD:
-        line = _mixed_at(content)
-        if line:
-            raise DataError(
-                f"{path.name}, line {line}",
-                "expected one encoding, got letters that are no UTF-8 in a file whose others are",
-                "Save the whole file in UTF-8.",
-            )
+        _refuse_mixed(path, content.splitlines())
         notes = (f"{path.name} is not in UTF-8; its letters are read as {_OLD[encoding]}.",)
     text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     return text, notes
@@ -103,16 +100,27 @@ def _too_large(path: Path, what: str) -> DataError:
     )
 
 
-def _mixed_at(content: bytes) -> int:
+def _refuse_mixed(path: Path, lines: Iterable[bytes]) -> None:
+    """Raise DataError where some lines of a file are UTF-8 and others are not."""
+    line = _mixed_at(lines)
+    if line:
+        raise DataError(
+            f"{path.name}, line {line}",
+            "expected one encoding, got letters that are no UTF-8 in a file whose others are",
+            "Save the whole file in UTF-8.",
+        )
+
+
+def _mixed_at(lines: Iterable[bytes]) -> int:
     """The first line that is no UTF-8, counted from 1, where another is and is not plain ASCII.
 
     Letters of old encodings seldom make valid UTF-8; 0 for a file that is all in an old one.
 
-    >>> _mixed_at("ä\\n".encode() + "ä\\n".encode("latin-1"))
+    >>> _mixed_at(["ä".encode(), "ä".encode("latin-1")])
     2
     """
     first, valid = 0, False
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.isascii():
             continue
         try:
@@ -123,6 +131,62 @@ def _mixed_at(content: bytes) -> int:
         if first and valid:
             return first
     return 0
+
+
+def text_pieces(path: Path, size: int) -> Iterator[str]:
+    """What `read_text` gives, in pieces of about `size` characters that end where a record does."""
+    encoding = _encoding(path)
+    try:
+        with _opened(path) as binary, io.TextIOWrapper(binary, encoding) as file:
+            while text := file.read(size):
+                # A record ends with its line, unless a quote is open there.
+                rest = [text, file.readline()]
+                quotes = text.count('"') + rest[-1].count('"')
+                while quotes % 2 and (line := file.readline()):
+                    rest.append(line)
+                    quotes += line.count('"')
+                yield "".join(rest)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path, "rb")) if packed else path.open("rb")
+
+
+def _encoding(path: Path) -> str:
+    """The first encoding that fits the whole file, which is looked through by blocks."""
+    try:
+        with _opened(path) as file:
+            marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+            for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252", "latin-1"):
+                file.seek(0)
+                decoder = codecs.getincrementaldecoder(encoding)()
+                try:
+                    while block := file.read(_HEAD):
+                        if "\0" in decoder.decode(block):
+                            raise DataError(
+                                str(path),
+                                "expected a table in text (CSV), got a binary file",
+                                "Save the table as CSV or Parquet.",
+                            )
+                    decoder.decode(b"", final=True)
+                    if encoding in _OLD:
+                        file.seek(0)
+                        _refuse_mixed(path, file)
+                    return encoding
+                except UnicodeDecodeError:
+                    continue
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    raise DataError(str(path), "is not text in UTF-16", "Save it as CSV in UTF-8.")
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    problem = f"cannot be read ({error})"
+    return DataError(str(path), problem, "Check the file, or copy it again.")
 
 
 def cut_records(text: str, delimiter: str, name: str, count: int | None = None) -> list[list[str]]:
@@ -204,13 +268,21 @@ def has_header(records: list[list[str]]) -> bool:
 
 
 def check_width(
-    name: str, text: str, delimiter: str, width: int, records: list[list[str]] | None
+    name: str,
+    text: str,
+    delimiter: str,
+    width: int,
+    records: list[list[str]] | None,
+    before: int = 0,
 ) -> None:
-    """Raise DataError for the first line with more cells than there are columns."""
+    """Raise DataError for the first line with more cells than there are columns.
+
+    before: lines of the file before this text.
+    """
     for position, record in enumerate(records or cut_records(text, delimiter, name)):
         if len(record) > width:
             number = position + 1 if records is None else 2
-            line = line_numbers(text, delimiter, 0)[number - 1]
+            line = line_numbers(text, delimiter, 0)[number - 1] + before
             raise DataError(
                 f"{name}, line {line}",
                 f"expected {width} cells, as many as there are columns, got {len(record)}",

@@ -76,11 +76,15 @@ def read_images(
 
 
 def read_images_like(
-    paths: Sequence[Path], names: Sequence[str], schema: ImageSchema, where: str
+    paths: Sequence[Path],
+    names: Sequence[str],
+    schema: ImageSchema,
+    where: str,
+    some: bool = True,
 ) -> NewData:
     """Pictures to predict, in the size and colour of the training data (labels left out).
 
-    Raises DataError when none can be read.
+    some: whether DataError is raised when none can be read.
     """
     if schema.channels not in (1, 3):
         problem = f"the model takes pictures of {schema.channels} channels, files are grey or RGB"
@@ -88,7 +92,7 @@ def read_images_like(
     inputs, reasons = load_images(paths, schema.height, schema.width, schema.channels)
     bad = [Skipped(name, why) for name, why in zip(names, reasons, strict=True) if why]
     kept = tuple(name for name, why in zip(names, reasons, strict=True) if not why)
-    if not kept:
+    if not kept and some:
         raise nothing_left(Path(where), bad, "pictures")
     return NewData(inputs, kept, skipped=tuple(bad))
 

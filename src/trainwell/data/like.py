@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from trainwell.data.dataset import AudioSchema, ImageSchema, NewData, Schema, TableSchema
+from trainwell.data.dataset import AudioSchema, ImageSchema, NewData, Schema, Skipped, TableSchema
 from trainwell.data.folders import (
     compile_pattern,
     list_files,
     matched_name,
     nothing_left,
-    shown,
 )
 from trainwell.data.npyfile import is_array_folder, load_arrays
 from trainwell.data.samples import find_sample, load_sample
@@ -115,26 +114,16 @@ def _files_like(
     group: str | None,
 ) -> NewData:
     """Pictures or clips: one file, or all files below a folder."""
-    from trainwell.data.audio import AUDIO_SUFFIXES, read_audio_like
-    from trainwell.data.images import IMAGE_SUFFIXES, read_images_like
+    from trainwell.data.audio import read_audio_like
+    from trainwell.data.images import read_images_like
 
-    suffixes = IMAGE_SUFFIXES if schema.kind == "images" else AUDIO_SUFFIXES
+    files, names, other = files_like(path, schema)
     root = path if path.is_dir() else path.parent
-    files, other = list_files(path, suffixes) if path.is_dir() else ([path], [])
-    if not files:
-        raise nothing_left(path, other, f"{schema.kind} as in training")
-    if path.is_file() and path.suffix.lower() not in suffixes:
-        raise DataError(
-            str(path),
-            f"expected {schema.kind} as in training, got a file ending in {path.suffix}",
-            f"Name a file ending in {', '.join(suffixes[:4])} or the like, or a folder of them.",
-        )
-    names = [shown(file, root) for file in files]
     if isinstance(schema, ImageSchema):
         new = read_images_like(files, names, schema, str(path))
     else:
         new = read_audio_like(files, names, schema, str(path))
-    labels = dict(zip(names, _labels(files, root, classes, pattern), strict=True))
+    labels = dict(zip(names, labels_of(files, root, classes, pattern), strict=True))
     found = tuple(labels[name] for name in new.names)
     members: tuple[str, ...] | None = None
     if pattern is not None and group is not None:
@@ -152,7 +141,31 @@ def _files_like(
     )
 
 
-def _labels(
+def files_like(
+    path: Path, schema: ImageSchema | AudioSchema
+) -> tuple[list[Path], list[str], list[Skipped]]:
+    """The pictures or clips of a path, their names, and the files that are none.
+
+    Raises DataError when there is none.
+    """
+    from trainwell.data.audio import AUDIO_SUFFIXES
+    from trainwell.data.images import IMAGE_SUFFIXES
+
+    suffixes = IMAGE_SUFFIXES if schema.kind == "images" else AUDIO_SUFFIXES
+    root = path if path.is_dir() else path.parent
+    files, other = list_files(path, suffixes) if path.is_dir() else ([path], [])
+    if not files:
+        raise nothing_left(path, other, f"{schema.kind} as in training")
+    if path.is_file() and path.suffix.lower() not in suffixes:
+        raise DataError(
+            str(path),
+            f"expected {schema.kind} as in training, got a file ending in {path.suffix}",
+            f"Name a file ending in {', '.join(suffixes[:4])} or the like, or a folder of them.",
+        )
+    return files, [file.relative_to(root).as_posix() for file in files], list(other)
+
+
+def labels_of(
     files: list[Path], root: Path, classes: tuple[str, ...], pattern: str | None
 ) -> list[str]:
     """The label of each file, "" where neither its name nor a folder above it says one."""

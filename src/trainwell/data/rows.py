@@ -93,7 +93,7 @@ def load_rows(
         rows = _load_parquet(source)
     else:
         rows = _load_csv(source, text, commas, one_will_do)
-    rows = _named_columns(rows)
+    rows = named_columns(rows)
     if not len(rows.frame):
         raise DataError(rows.name, "expected rows of data, got none", "Name another file.")
     return rows
@@ -113,7 +113,7 @@ def _load_parquet(path: Path) -> Rows:
     return Rows(path.name, frame.reset_index(drop=True), np.arange(len(frame)))
 
 
-def _named_columns(rows: Rows) -> Rows:
+def named_columns(rows: Rows) -> Rows:
     """The same rows with every column named by a word, no two alike."""
     names, notes = [], list(rows.notes)
     for position, name in enumerate(rows.frame.columns, 1):
@@ -134,21 +134,54 @@ def _named_columns(rows: Rows) -> Rows:
     return replace(rows, frame=rows.frame.set_axis(names, axis=1), notes=tuple(notes))
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written: what parts its cells, its columns, and whether it names them."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    header: bool
+
+
 def _load_csv(
     path: Path, words: Collection[str], commas: Collection[str], one_will_do: bool
 ) -> Rows:
     """A CSV file of any usual dialect; the frame's numbers and words are typed by pandas."""
-    import pandas as pd
-
     text, said = read_text(path)
     if not text.strip():
         raise DataError(str(path), "expected a table, got an empty file", "Name another file.")
     text = without_remarks(text)
-    delimiter = find_delimiter(text, path.name, one_will_do)
-    records = cut_records(text, delimiter, path.name, SAMPLE_LINES)
+    dialect = find_dialect(text, path.name, one_will_do)
+    rows = parse_csv(text, path.name, dialect, words, commas)
+    return replace(rows, notes=(*said, *rows.notes))
+
+
+def find_dialect(text: str, name: str, one_will_do: bool = False) -> Dialect:
+    """The dialect of a text, from its first lines; one_will_do: a single column is a table, too."""
+    delimiter = find_delimiter(text, name, one_will_do)
+    records = cut_records(text, delimiter, name, SAMPLE_LINES)
     header = has_header(records)
     names = records[0] if header else [f"column {i}" for i in range(1, len(records[0]) + 1)]
-    check_width(path.name, text, delimiter, len(names), records[1:2])
+    check_width(name, text, delimiter, len(names), records[1:2])
+    return Dialect(delimiter, tuple(names), header)
+
+
+def parse_csv(
+    text: str,
+    name: str,
+    dialect: Dialect,
+    words: Collection[str] = (),
+    commas: Collection[str] = (),
+    before: int = 0,
+) -> Rows:
+    """The rows of a text; words and commas as for `load_rows`.
+
+    before: lines of the file before this text; where there are any, the text has no line of names.
+    """
+    import pandas as pd
+
+    delimiter, names = dialect.delimiter, dialect.names
+    header = dialect.header and not before
     markers = sorted({form for m in MISSING for form in (m, m.upper(), m.title(), "NaN", "<NA>")})
     try:
         frame = pd.read_csv(
@@ -158,7 +191,9 @@ def _load_csv(
             names=list(range(len(names))),
             index_col=False,
             dtype={
-                i: object for i, name in enumerate(names) if (name or f"column {i + 1}") in words
+                i: object
+                for i, column in enumerate(names)
+                if (column or f"column {i + 1}") in words
             },
             keep_default_na=False,
             na_values=markers,
@@ -166,15 +201,16 @@ def _load_csv(
             low_memory=False,
         )
     except (pd.errors.ParserError, ValueError) as error:
-        check_width(path.name, text, delimiter, len(names), None)
+        check_width(name, text, delimiter, len(names), None, before)
         raise DataError(
-            path.name, f"cannot be read as a table ({error})", "Correct the line."
+            name, f"cannot be read as a table ({error})", "Correct the line."
         ) from error
-    said += () if header else (f"{path.name} has no line of column names; they are counted.",)
-    lines = line_numbers(text, delimiter, len(frame) + header)[header:]
+    unnamed = not dialect.header and not before
+    notes = (f"{name} has no line of column names; they are counted.",) if unnamed else ()
+    lines = line_numbers(text, delimiter, len(frame) + header)[header:] + before
     frame.columns = pd.Index(names)
-    rows = _without_empty(Rows(path.name, frame, lines, "line", said))
-    rows = _with_short(rows, text, delimiter)
+    rows = _without_empty(Rows(name, frame, lines, "line", notes))
+    rows = _with_short(rows, text, delimiter, before)
     return _with_commas(rows, delimiter, words, commas) if "," in text else rows
 
 
@@ -191,10 +227,10 @@ def _without_empty(rows: Rows) -> Rows:
     return replace(rows, frame=kept, numbers=rows.numbers[~empty], notes=(*rows.notes, note))
 
 
-def _with_short(rows: Rows, text: str, delimiter: str) -> Rows:
+def _with_short(rows: Rows, text: str, delimiter: str, before: int) -> Rows:
     """The same rows, with a note on lines that end before the last column."""
-    suspects = rows.numbers[rows.frame.iloc[:, -1].isna().to_numpy(bool)]
-    short = short_lines(text, delimiter, rows.frame.shape[1], suspects)
+    suspects = rows.numbers[rows.frame.iloc[:, -1].isna().to_numpy(bool)] - before
+    short = short_lines(text, delimiter, rows.frame.shape[1], suspects) + before
     if not len(short):
         return rows
     note = (

@@ -250,9 +250,21 @@ def read_table_like(
     Raises DataError for missing columns, columns that were not there in training, and values
     of the wrong type. The target and columns left out in training may be there or not.
     """
-    words = [column.name for column in schema.columns if column.type == "category"]
-    words += [schema.target, *schema.ignored]
+    words = text_columns(schema)
     rows = load_rows(source, text=words, commas=schema.comma_columns, one_will_do=True)
+    return rows_like(rows, schema, classes, group)
+
+
+def text_columns(schema: TableSchema) -> list[str]:
+    """Columns of new files that are words whatever they look like."""
+    words = [column.name for column in schema.columns if column.type == "category"]
+    return [*words, schema.target, *schema.ignored]
+
+
+def rows_like(
+    rows: Rows, schema: TableSchema, classes: Collection[str] = (), group: str | None = None
+) -> NewData:
+    """The same for rows that were read already."""
     names = set(map(str, rows.frame.columns))
     wanted = [column.name for column in schema.columns]
     missing = [name for name in wanted if name not in names]

@@ -125,7 +125,7 @@ class TableEncoder(nn.Module):
             level = codes.nan_to_num(0).long().clamp(0, most)
             place = self.positions.gather(1, level.T).T  # (B, q)
             place = place.masked_fill(codes.isnan() | (codes > most), UNSEEN)
-            hot = x.new_zeros(len(x), self.width + 1)  # the last column collects what is unseen
+            hot = x.new_zeros(x.shape[0], self.width + 1)  # the last column collects what is unseen
             parts.append(hot.scatter_(1, place % (self.width + 1), 1.0)[:, : self.width])
         return torch.cat(parts, dim=1)
 

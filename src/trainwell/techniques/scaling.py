@@ -86,7 +86,8 @@ class OwnScale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: (B, ...) to the same."""
-        values = x.flatten(1)[:, : self.width].clamp(-self.LIMIT, self.LIMIT)
+        # In float64: in a picture of one colour nothing but rounding is left to be blown up.
+        values = x.flatten(1)[:, : self.width].double().clamp(-self.LIMIT, self.LIMIT)
         var, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
         scaled = ((values - mean) * (var + self.eps).rsqrt()).float()
         return _longer(scaled, x[0].numel()).view(x.shape)
