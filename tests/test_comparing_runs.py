@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainwell.cli import main
 from trainwell.comparing_runs import compare_runs, judged
 from trainwell.errors import DataError, UserError
 from trainwell.significance import holm
@@ -93,3 +94,26 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (a / "oof.npz").write_bytes(b"PK")
     with pytest.raises(DataError, match="no finished run"):
         judged(a)
+
+
+def test_runs_are_compared_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    base = rng.random(600) < 0.7
+    runs = [run(tmp_path / "a", base), run(tmp_path / "b", base | (rng.random(600) < 0.4))]
+    runs.append(run(tmp_path / "c", base))
+    words = ["trainwell", "compare", *map(str, runs), "--json", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().out
+    assert end.value.code == 0, told
+    found = json.loads(told.splitlines()[-1])
+    assert [c["verdict"] for c in found["comparisons"]] == ["better", "no difference that matters"]
+    assert (found["a"], found["b"], found["verdict"]) == ("a", "b", "better")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8")) == found
+    monkeypatch.setattr("sys.argv", ["trainwell", "compare", str(runs[0])])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2 and "got 1 words" in capsys.readouterr().err

@@ -106,6 +106,26 @@ def _voted(ensemble: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def runs_compared(result: Mapping[str, Any]) -> str:
+    """Finished runs, their accuracy, and the verdict on each against the first."""
+    first = {"difference": "", "p": "", "verdict": "the others are compared with it"}
+    told = [
+        {
+            "difference": "{:+.1f} points [{:+.1f}, {:+.1f}]".format(
+                *(100 * c["difference"][k] for k in ("value", "low", "high"))
+            ),
+            "p": f"{c['p']:.2g}",
+            "verdict": c["verdict"],
+        }
+        for c in result["comparisons"]
+    ]
+    rows = [
+        {"run": s["run"], "accuracy": f"{s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"} | t
+        for s, t in zip(result["scores"], [first, *told], strict=True)
+    ]
+    return "\n".join(["", table(rows, tuple(rows[0])), "", *textwrap.wrap(result["note"], 96)])
+
+
 def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the coach has adopted, and how much it tried."""
     if not decisions:

@@ -10,7 +10,6 @@ import typer
 
 from trainwell.cli.options import (
     Budget,
-    Data,
     Group,
     ImageSize,
     Json,
@@ -23,15 +22,19 @@ from trainwell.cli.options import (
     Trust,
     test_part,
 )
-from trainwell.terminal import comparison
+from trainwell.errors import UserError
+from trainwell.terminal import comparison, runs_compared
 
 
 def compare(
-    recipe_a: Annotated[
-        str, typer.Argument(help='A recipe file, "start", or changes: "NAME=VALUE; NAME=VALUE".')
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B DATA | RUN RUN...",
+            help='Two recipes (a file, "start", or changes: "NAME=VALUE; NAME=VALUE") and data; '
+            "or finished runs on the same data.",
+        ),
     ],
-    recipe_b: Annotated[str, typer.Argument(help="The recipe that is compared with it.")],
-    data: Data,
     target: Target = None,
     group: Group = None,
     kind: Kind = None,
@@ -55,7 +58,15 @@ def compare(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Is recipe B better than recipe A? Paired trainings, an interval and a verdict."""
+    """Is recipe B better than recipe A, or one finished run than another? With a verdict."""
+    if len(what) > 1 and all((Path(w) / "run.json").is_file() for w in what):
+        _compare_runs([Path(w) for w in what], out, as_json)
+        return
+    if len(what) != 3:
+        problem = f"expected two recipes and data, or finished runs; got {len(what)} words"
+        todo = 'For example: trainwell compare start "lr=0.01" digits'
+        raise UserError("compare", problem, todo)
+    recipe_a, recipe_b, data = what
     from trainwell.comparing import compare as compare_recipes
     from trainwell.comparing import looks_up_to
     from trainwell.report.comparison import write_comparison
@@ -86,5 +97,19 @@ def compare(
     write_json(folder / "compare.json", result)
     page = write_comparison(result, folder)
     typer.echo(comparison(result, page))
+    if as_json:
+        typer.echo(json.dumps(result))
+
+
+def _compare_runs(runs: list[Path], out: Path | None, as_json: bool) -> None:
+    """Finished runs on the rows that judged them."""
+    from trainwell.comparing_runs import compare_runs
+    from trainwell.run import check_folder, new_folder, write_json
+
+    check_folder(out)
+    result = compare_runs(runs)
+    if out is not None:
+        write_json(new_folder(out, "compare") / "compare.json", result)
+    typer.echo(runs_compared(result))
     if as_json:
         typer.echo(json.dumps(result))
