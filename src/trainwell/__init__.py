@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trainwell.doctor.watch import watch
     from trainwell.ensembling import ensemble_runs
     from trainwell.errors import DataError, RecipeError, TrainwellError, UserError
+    from trainwell.export.write import export_onnx, export_torch
     from trainwell.fitting import fit
     from trainwell.prediction import predict
     from trainwell.recipe import Recipe, starting_recipe
@@ -134,6 +135,7 @@ _MODULES = {
         "TrainwellError",
         "UserError",
     ),
+    "trainwell.export.write": ("export_onnx", "export_torch"),
     "trainwell.fitting": ("fit",),
     "trainwell.prediction": ("predict",),
     "trainwell.recipe": (
@@ -359,6 +361,8 @@ __all__ = [
     "compare_inits",
     "diagnose",
     "ensemble_runs",
+    "export_onnx",
+    "export_torch",
     "fit",
     "layer_report",
     "load",
