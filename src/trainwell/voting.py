@@ -212,6 +212,8 @@ def words(voting: Voting) -> str:
         "another kind": f"“{best}” alone is shown to beat the recipe, and is kept",
         "best kind": f"“{best}” alone is kept",
     }[voting.kept]
+    if used == 1 and chosen.weights[chosen.best] > 0:
+        return f"of {len(kinds)} kinds of networks the vote wants “{best}” alone; {end}"
     return (
         f"the weighted vote of {used} of {len(kinds)} kinds of networks {said} the best kind "
         f"alone (“{best}”) on rows that chose neither: {gain}; {end}"
