@@ -19,6 +19,7 @@ from trainwell.engine.train import train
 from trainwell.recipe import Recipe
 from trainwell.recipe_check import check_against
 from trainwell.techniques.augment.base import Augmentation
+from trainwell.techniques.augment.generated import Refine
 from trainwell.techniques.augment.mixing import CutMix
 from trainwell.techniques.balance import Balance, Focal
 from trainwell.techniques.models import AudioCnn, Cnn, ResNet
@@ -56,7 +57,7 @@ def fitting(family: str, cls: Any) -> tuple[Dataset, Recipe]:
     data, recipe = table(rows=96), BASE
     technique: Any = SMALL.get(cls.__name__, cls())
     place = getattr(technique, "acts_on", "")
-    if place == "pictures" or cls in (Cnn, ResNet, CutMix):
+    if place == "pictures" or cls in (Cnn, ResNet, CutMix, Refine):
         data = pictures(rows=60)
     elif place == "clips" or cls in (LogMel, AudioCnn) or cls.__name__ == "SpecAugment":
         data = clips(rows=36)
