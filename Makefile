@@ -15,7 +15,7 @@ FUZZ ?= .venv-fuzz
 WHAT ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor test-ray docs fuzz audit
+.PHONY: help demo test test-slow lint format clean bench bench-quick bench-augment bench-doctor bench-audit test-ray docs fuzz audit
 
 help:
 	@echo "make demo       install, train on the embedded digits, say where the report is"
@@ -26,6 +26,7 @@ help:
 	@echo "                WHAT=seeds, letter, cnn or scaling for one part; bench-quick: a tiny run"
 	@echo "make bench-augment  speed of augmentation beside kornia, albumentations, audiomentations"
 	@echo "make bench-doctor   planted faults: what the doctor finds, and how often it cries wolf"
+	@echo "make bench-audit    planted augmentations: how often the audit's verdict is right"
 	@echo "make docs       the documentation as a site, in site/index.html"
 	@echo "make fuzz       coverage-guided fuzzing of all readers, a minute each (.venv-fuzz)"
 	@echo "make audit      known holes in what is installed (pip-audit; asks an advisory database)"
@@ -120,6 +121,11 @@ bench-augment: $(AUGMENT)/.installed
 # Some 40 minutes on two quiet cores; goes on where it was. Real data come from TRAINWELL_DATA.
 bench-doctor: $(VENV)/.installed-test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.doctor.run
+
+bench-audit: $(VENV)/.installed
+	@echo "planted augmentations, audited one after the other (some ten minutes)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.audit.run
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.audit.run --matrix
 
 $(DOCS)/.installed: pyproject.toml constraints.txt constraints-docs.txt
 	@echo "installing trainwell and mkdocs into $(DOCS) (some minutes the first time)"

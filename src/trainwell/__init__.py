@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from trainwell.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from trainwell.auditing.audit import audit
+    from trainwell.auditing.subjects import SampleMaker, Samples
     from trainwell.checking import check_data
     from trainwell.classifier import Classifier
     from trainwell.comparing import compare
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from trainwell.techniques.augment.generated import Gan, Refine
     from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
     from trainwell.techniques.augment.mixing import CutMix, MixUp
+    from trainwell.techniques.augment.own import Own
     from trainwell.techniques.augment.pixels import (
         BrightnessContrast,
         Crop,
@@ -117,6 +120,11 @@ if TYPE_CHECKING:
 
 # Where public names live.
 _MODULES = {
+    "trainwell.auditing.audit": ("audit",),
+    "trainwell.auditing.subjects": (
+        "SampleMaker",
+        "Samples",
+    ),
     "trainwell.checking": ("check_data",),
     "trainwell.comparing": ("compare",),
     "trainwell.diagnosing": ("diagnose",),
@@ -168,6 +176,7 @@ _MODULES = {
         "CutMix",
         "MixUp",
     ),
+    "trainwell.techniques.augment.own": ("Own",),
     "trainwell.techniques.augment.pixels": (
         "BrightnessContrast",
         "Crop",
@@ -322,6 +331,7 @@ __all__ = [
     "OneCycle",
     "Orthogonal",
     "Oversample",
+    "Own",
     "Pca",
     "PerSample",
     "PitchShift",
@@ -336,6 +346,8 @@ __all__ = [
     "Robust",
     "Rotate",
     "Run",
+    "SampleMaker",
+    "Samples",
     "Scale",
     "Sgd",
     "Shear",
@@ -355,6 +367,7 @@ __all__ = [
     "Whiten",
     "Xavier",
     "Zero",
+    "audit",
     "check",
     "check_data",
     "compare",

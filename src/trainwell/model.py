@@ -32,8 +32,8 @@ from trainwell.recipe import Recipe, edit, fields_as_text
 from trainwell.techniques.balance import LogitAdjust, ThresholdMove
 from trainwell.techniques.inputs import category_blocks, describe, rebuild
 from trainwell.techniques.models import Custom
-from trainwell.techniques.models.custom import TRUST_IT
 from trainwell.techniques.models.size import blueprint
+from trainwell.techniques.named import TRUST_IT
 
 FORMAT = 2  # of what is written; 1 knew no weights, temperatures and kinds
 READABLE = (1, 2)

@@ -18,8 +18,7 @@ from trainwell.errors import UserError, did_you_mean
 from trainwell.metrics import Metric
 from trainwell.recipe import Recipe, edit, load_recipe, starting_recipe
 from trainwell.recipe_check import check_against
-from trainwell.techniques.models import Custom
-from trainwell.techniques.models.custom import TRUST_IT
+from trainwell.techniques.named import TRUST_IT
 from trainwell.techniques.optim.rules import ClosureRule
 from trainwell.techniques.regularize import Dropout, InputDropout
 from trainwell.techniques.schedules import Constant
@@ -99,8 +98,8 @@ def chosen_recipe(data: Dataset, options: Options, where: str = "--set") -> Reci
         recipe = options.recipe
     elif options.recipe is not None:
         recipe = load_recipe(Path(options.recipe), recipe)
-        if isinstance(recipe.model, Custom) and not options.trust:
-            problem = f'the file names code that is not in it, "{recipe.model.factory}"'
+        if recipe.named_code and not options.trust:
+            problem = f'the file names code that is not in it, "{recipe.named_code}"'
             raise UserError(
                 str(options.recipe),
                 problem,

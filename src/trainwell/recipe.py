@@ -22,10 +22,12 @@ from trainwell.callstring import check_fields, conform, parse
 from trainwell.data.dataset import AudioSchema, ImageSchema, Schema, TableSchema
 from trainwell.errors import RecipeError, did_you_mean
 from trainwell.techniques.augment import Augment
+from trainwell.techniques.augment.base import SIGNALS
+from trainwell.techniques.augment.own import Own
 from trainwell.techniques.balance import Balance
 from trainwell.techniques.init import He, Init
 from trainwell.techniques.losses import CrossEntropy, Loss
-from trainwell.techniques.models import Cnn, Linear, Mlp, Model
+from trainwell.techniques.models import Cnn, Custom, Linear, Mlp, Model
 from trainwell.techniques.optim.first_order import Adam, Momentum
 from trainwell.techniques.optim.rules import Optimizer
 from trainwell.techniques.preprocess import LogMel, Preprocess, Standardize
@@ -98,8 +100,14 @@ class Recipe:
 
     @property
     def changes_signals(self) -> bool:
-        """Whether pictures or clips are changed before their pre-processing."""
-        return any(getattr(a, "acts_on", "") in ("pictures", "clips") for a in self.augment)
+        """Whether inputs are changed before their pre-processing."""
+        return any(getattr(a, "acts_on", "") in SIGNALS for a in self.augment)
+
+    @property
+    def named_code(self) -> str | None:
+        """Where code lies that this recipe names and would run (Custom, Own); None without any."""
+        own = [a.function for a in self.augment if isinstance(a, Own)]
+        return self.model.factory if isinstance(self.model, Custom) else next(iter(own), None)
 
     @property
     def smoothing(self) -> float:

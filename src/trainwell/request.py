@@ -27,7 +27,6 @@ from trainwell.files import write_whole
 from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options
 from trainwell.recipe import Recipe, edit, load_recipe, to_toml
-from trainwell.techniques.models import Custom
 
 FORMAT = 1
 SAMPLE, SAMPLE_BYTES = 4096, 16 << 20  # of the data, compared when a run goes on; at most
@@ -189,15 +188,14 @@ def _check_types(values: dict[str, Any]) -> None:
 
 
 def named_code(request: Request) -> str | None:
-    """Where the code lies that a request's recipe names (a Custom model), else None."""
+    """Where the code lies that a request's recipe names (Custom, Own), else None."""
     recipe = Recipe()
     if isinstance(request.recipe, Recipe):
         recipe = request.recipe
     elif request.recipe is not None:
         recipe = load_recipe(Path(request.recipe), recipe)
-    if "model" in request.settings:
-        recipe = edit(recipe, {"model": request.settings["model"]}, "--set")
-    return recipe.model.factory if isinstance(recipe.model, Custom) else None
+    naming = {k: v for k, v in request.settings.items() if k in ("model", "augment")}
+    return edit(recipe, naming, "--set").named_code
 
 
 def data_digest(data: Dataset) -> str:

@@ -11,7 +11,7 @@ from trainwell.errors import UserError
 from trainwell.fitting import carry_out
 from trainwell.request import load_request, named_code
 from trainwell.run import Run, load_run
-from trainwell.techniques.models.custom import TRUST_IT
+from trainwell.techniques.named import TRUST_IT
 
 
 def resume(

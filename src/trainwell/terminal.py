@@ -126,6 +126,48 @@ def runs_compared(result: Mapping[str, Any]) -> str:
     return "\n".join(["", table(rows, tuple(rows[0])), "", *textwrap.wrap(result["note"], 96)])
 
 
+def audited(result: Mapping[str, Any], page: Path) -> str:
+    """Every audited augmentation with its gain and verdict, and what to use."""
+    rows = [
+        {
+            "augmentation": a["name"],
+            "strength": f"{a['strength']:g}",
+            "gain": _points(a["gain"]),
+            "labels kept": _percent(a["label_agreement"]),
+            "affinity": _percent(a["affinity"]),
+            "told apart": _percent(a["told_apart"]),
+            "verdict": a["verdict"],
+        }
+        for a in result["augmentations"]
+    ]
+    said = [""]
+    if rows:
+        said += [table(rows, tuple(rows[0])), ""]
+    for note in result["notes"]:
+        said += textwrap.wrap(f"note: {note}", 96)
+    if result["use"] != "()":
+        said.append(f'use      --set "augment={result["use"]}"')
+    return "\n".join([*said, f"page     {page}"])
+
+
+def _points(interval: Mapping[str, Any] | None) -> str:
+    """A difference of shares in points with its interval.
+
+    >>> _points({"value": 0.012, "low": -0.003, "high": 0.027})
+    '+1.2 (-0.3 to +2.7)'
+    """
+    if interval is None or interval["value"] is None:
+        return "-"
+    value, low, high = (interval[k] for k in ("value", "low", "high"))
+    ends = "unknown" if low is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
+    return f"{100 * value:+.1f} ({ends})"
+
+
+def _percent(interval: Mapping[str, Any] | None) -> str:
+    known = interval is not None and interval["value"] is not None
+    return f"{100 * interval['value']:.1f} %" if interval is not None and known else "-"
+
+
 def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the coach has adopted, and how much it tried."""
     if not decisions:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import typer
 
+from trainwell.cli.augmenting import augment
 from trainwell.cli.checking import check, diagnose
 from trainwell.cli.comparing import compare
 from trainwell.cli.ensembling import ensemble
@@ -40,6 +41,7 @@ app.command(epilog="Example: trainwell fit flowers.csv --target species --budget
 app.command(epilog="Example: trainwell resume runs/digits-20260101-120000")(resume)
 app.command(epilog="Example: trainwell check flowers.csv --target species")(check)
 app.command(epilog='Example: trainwell compare start "regularize=(L2(1e-3),)" digits')(compare)
+app.command(epilog="Example: trainwell augment digits --budget 2m")(augment)
 app.command(epilog="Example: trainwell diagnose runs/digits-20260101-120000")(diagnose)
 app.command(epilog="Example: trainwell ensemble runs/mlp runs/cnn --out runs/both")(ensemble)
 app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")(

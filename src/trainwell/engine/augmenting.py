@@ -15,10 +15,8 @@ from torch import Tensor
 from trainwell.engine.distributed import Cut
 from trainwell.engine.members import Member
 from trainwell.seeding import stream_seed
-from trainwell.techniques.augment.base import Augmentation
+from trainwell.techniques.augment.base import SIGNALS, Augmentation
 from trainwell.techniques.augment.mixing import CutMix, Mixed, MixUp
-
-SIGNALS = ("pictures", "clips")
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,7 +143,8 @@ class FoldInputs:
         self.raw = inputs
         self.signals = inputs if augmented else inputs[:0]
         # What turns raw examples into pictures or clips, and each fold's pre-processing of those.
-        self.front = folds[0][0]
+        # Of tables the first layer is fitted as well: each fold has its own.
+        self.fronts = [copy.deepcopy(fold[0]).to(device) for fold in folds] if augmented else []
         self.behind = [copy.deepcopy(fold[1:]).to(device) for fold in folds] if augmented else []
         shared = shared_layers(folds[0])
         front = nn.Sequential(*list(folds[0])[:shared])
@@ -197,15 +198,25 @@ class FoldInputs:
         turn into values block by block. Members that `change` leaves alone are as `gather` gives
         them, up to rounding.
         """
-        members, batch = rows.shape
+        members = len(rows)
         assert len(self.signals), "made without `augmented`"
         with torch.no_grad():
             raw = take(self.signals, rows.reshape(-1).numpy()).to(self.device)
-            signals = raw if whole and isinstance(self.front, Bytes) else self.front(raw)
-            changed = change(signals.view(members, batch, *signals.shape[1:]))
+            changed = change(self._signals(folds, raw, members, whole))
             each = [self.behind[f](x) for f, x in zip(folds.tolist(), changed, strict=True)]
         self._let_go(raw.nbytes)
         return each[0][None] if members == 1 else torch.stack(each)
+
+    def _signals(self, folds: Tensor, raw: Tensor, members: int, whole: bool) -> Tensor:
+        """Raw examples (K·B, ...) as pictures, clips or columns (K, B, ...) of their folds."""
+        front = self.fronts[0]
+        if isinstance(front, TableEncoder):
+            each = raw.view(members, -1, *raw.shape[1:])
+            return torch.stack(
+                [self.fronts[f](x) for f, x in zip(folds.tolist(), each, strict=True)]
+            )
+        signals = raw if whole and isinstance(front, Bytes) else front(raw)
+        return signals.view(members, -1, *signals.shape[1:])
 
     def _let_go(self, read: int) -> None:
         """Count bytes read from a mapped file; now and then let its pages go."""

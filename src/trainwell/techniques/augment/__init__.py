@@ -4,6 +4,7 @@ from trainwell.techniques.augment.audio import AudioAugment
 from trainwell.techniques.augment.generated import Gan, Refine
 from trainwell.techniques.augment.images import Affine, Elastic, Rotate, Scale, Shear, Shift
 from trainwell.techniques.augment.mixing import CutMix, MixUp
+from trainwell.techniques.augment.own import Own
 from trainwell.techniques.augment.pixels import BrightnessContrast, Crop, Erase, Flip, PixelNoise
 from trainwell.techniques.augment.tables import Jitter
 
@@ -20,4 +21,4 @@ PictureAugment = (
     | Erase
     | BrightnessContrast
 )
-Augment = PictureAugment | AudioAugment | Jitter | MixUp | CutMix | Gan | Refine
+Augment = PictureAugment | AudioAugment | Jitter | MixUp | CutMix | Own | Gan | Refine

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Where an augmentation acts: on pictures (B, C, H, W) in [0, 1] or clips (B, T) in [-1, 1], before
-# the pre-processing; or on features (B, ...), behind it.
-Place = Literal["pictures", "clips", "features"]
+# the pre-processing; on either, or the columns of a table, before it ("inputs"); or on features
+# (B, ...), behind it.
+Place = Literal["pictures", "clips", "inputs", "features"]
+SIGNALS = ("pictures", "clips", "inputs")  # what acts before the pre-processing
 
 
 class Augmentation(ABC):

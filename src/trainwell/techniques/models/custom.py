@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from trainwell.callstring import check_fields
-from trainwell.errors import RecipeError, UserError
+from trainwell.errors import UserError
+from trainwell.techniques.named import check_form, found, place_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-# What stands before the colon, and a name or names joined by dots behind it. No quotes and no
-# backslashes, so that the text is the same in Python, in a recipe file and in a shell.
-FORM = re.compile(r"""(?P<place>[^"'\\\x00-\x1f]+):(?P<name>[^\W\d]\w*(\.[^\W\d]\w*)*)""")
-
-TRUST_IT = "If you trust that code, add --trust (trust=True from Python)."
 
 
 @dataclass(frozen=True)
@@ -61,9 +48,7 @@ class Custom:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not FORM.fullmatch(self.factory):
-            form = 'expected "module:function" or "path/to/file.py:function", with / in paths'
-            raise RecipeError("Custom", [f"factory: {form}, got {self.factory!r}"])
+        check_form(self.factory, "Custom", "factory")
 
     @classmethod
     def of(cls, factory: Callable[..., Any]) -> Custom:
@@ -75,17 +60,7 @@ class Custom:
         >>> Custom.of(example)
         Custom(factory='trainwell.techniques.models.custom:example')
         """
-        module, name = getattr(factory, "__module__", None), getattr(factory, "__qualname__", "")
-        if module is None or not name or "<" in name:
-            problem = f"{factory!r} stands in no module under a name of its own"
-            raise RecipeError("Custom", [f"factory: {problem}; write it as a function of a file"])
-        if module == "__main__" or module.startswith(_FILES):
-            file = getattr(sys.modules.get(module), "__file__", None)
-            if file is None:
-                problem = f'"{name}" was written in a session, where other processes cannot find it'
-                raise RecipeError("Custom", [f"factory: {problem}; put it into a file"])
-            module = Path(file).resolve().as_posix()
-        return cls(f"{module}:{name}")
+        return cls(place_of(factory, "Custom", "factory"))
 
     def build(
         self,
@@ -100,7 +75,7 @@ class Custom:
         """
         from torch import nn
 
-        function = _found(self.factory)
+        function = found(self.factory, _where(self.factory), "the network")
         try:
             takes = inspect.signature(function).parameters
             extra = {"dropout": dropout} if "dropout" in takes else {}
@@ -126,83 +101,11 @@ def example(shape: tuple[int, ...], classes: int) -> nn.Module:
 
 
 def _mistake(factory: str, problem: str, todo: str) -> UserError:
-    return UserError(f'model Custom("{factory}")', problem, todo)
+    return UserError(_where(factory), problem, todo)
 
 
-_FILES = "trainwell_custom_"  # name of modules that were read from a file
-
-
-def _found(factory: str) -> Callable[..., Any]:
-    """The function that the text names."""
-    place, _, name = factory.rpartition(":")
-    found: Any = _module(factory, place)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            problem = f'there is no "{name}" in {place}'
-            raise _mistake(factory, problem, "Name a function that stands there.")
-        found = getattr(found, part)
-    if not callable(found):
-        problem = f'"{name}" is {type(found).__name__}, not a function'
-        raise _mistake(factory, problem, "Name a function that returns the network.")
-    function: Callable[..., Any] = found
-    return function
-
-
-def _module(factory: str, place: str) -> ModuleType:
-    """The module of this name, or of this file."""
-    path = Path(place).expanduser()
-    from_file = place.endswith(".py") or "/" in place
-    if from_file and not path.is_file():
-        todo = "Name a file, seen from the current folder, or a module that can be imported."
-        raise _mistake(factory, f"there is no file {place}", todo)
-    try:
-        if from_file:
-            return _read(path.resolve())
-        with _looking_in(Path.cwd()):
-            return importlib.import_module(place)
-    except (Exception, SystemExit) as error:  # a script that was not meant to be imported
-        if isinstance(error, ModuleNotFoundError) and (error.name or "") in _parents(place):
-            problem = f'there is no module "{error.name}"'
-            todo = "Install it, run where it lies, or name its file: path/to/file.py:function."
-            raise _mistake(factory, problem, todo) from None
-        problem = f"importing {place} raised {type(error).__name__}: {error}"
-        raise _mistake(factory, problem, "Mend the file.") from error
-
-
-def _parents(module: str) -> list[str]:
-    """A module's name and those of the packages around it."""
-    parts = module.split(".")
-    return [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-
-
-def _read(path: Path) -> ModuleType:
-    """The module in a file; read once, and again when the file has changed."""
-    stamp = f"{path}\0{path.stat().st_mtime_ns}"
-    name = _FILES + hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "the name ends with .py"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with _looking_in(path.parent):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-@contextmanager
-def _looking_in(folder: Path) -> Iterator[None]:
-    """Modules are looked for in this folder as well, last of all places."""
-    sys.path.append(str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
+def _where(factory: str) -> str:
+    return f'model Custom("{factory}")'
 
 
 # --- what a network must be like ---------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Planted augmentations whose verdict is known: does the audit find it?"""
