@@ -23,7 +23,7 @@ from trainwell.recipe import starting_recipe
 from trainwell.techniques.augment import Augment
 from trainwell.techniques.augment.audio import AddNoise, Tempo
 from trainwell.techniques.augment.base import Augmentation
-from trainwell.techniques.augment.generated import SampleMaker
+from trainwell.techniques.augment.generated import SampleMaker as Made
 from trainwell.techniques.augment.images import Rotate, Shift
 from trainwell.techniques.augment.own import Own
 
@@ -41,13 +41,13 @@ def test_a_scaled_augmentation_is_one_of_that_strength(cls):
     assert torch.allclose(one, cls()(x, seed=3, strength=0.5, rate=8000), atol=2e-4)
 
 
-@pytest.mark.parametrize("cls", [c for c in members(Augment) if issubclass(c, SampleMaker)])
+@pytest.mark.parametrize("cls", [c for c in members(Augment) if issubclass(c, Made)])
 def test_samples_that_a_network_makes_have_one_strength(cls):
     subject = subject_of(cls())
     assert not subject.can_scale and subject.strength == 1.0
 
 
-CHANGES = [c for c in members(Augment) if not issubclass(c, SampleMaker)]
+CHANGES = [c for c in members(Augment) if not issubclass(c, Made)]
 
 
 @pytest.mark.parametrize("cls", CHANGES)

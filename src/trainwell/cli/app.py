@@ -17,6 +17,7 @@ import typer
 
 from trainwell.cli.augmenting import augment
 from trainwell.cli.checking import check, diagnose
+from trainwell.cli.claims import claims
 from trainwell.cli.comparing import compare
 from trainwell.cli.ensembling import ensemble
 from trainwell.cli.exporting import export
@@ -42,6 +43,7 @@ app.command(epilog="Example: trainwell resume runs/digits-20260101-120000")(resu
 app.command(epilog="Example: trainwell check flowers.csv --target species")(check)
 app.command(epilog='Example: trainwell compare start "regularize=(L2(1e-3),)" digits')(compare)
 app.command(epilog="Example: trainwell augment digits --budget 2m")(augment)
+app.add_typer(claims, name="claims")
 app.command(epilog="Example: trainwell diagnose runs/digits-20260101-120000")(diagnose)
 app.command(epilog="Example: trainwell ensemble runs/mlp runs/cnn --out runs/both")(ensemble)
 app.command(epilog="Example: trainwell predict runs/iris-20260101-120000 new.csv -o out.csv")(

@@ -96,7 +96,8 @@ def curves(
     series = [s for s in map(_measured, series) if s.epochs.size]
     if not series:
         return nothing(name, title, desc, width)
-    left, right, top, bottom = 44.0, width - 78, 12.0, height - 34
+    beside = max(78.0, 8 + 7.0 * max(len(s.label) for s in series))
+    left, right, top, bottom = 44.0, width - beside, 12.0, height - 34
     ends = [float(s.epochs[i]) for s in series for i in (0, -1)]
     x = Scale(min(ends), max(ends), left, right)
     low, high = _range(series, percent)

@@ -76,12 +76,15 @@ def intervals(
     width: float = 720,
     row_height: float = 30,
     guide: bool = True,
+    letters: int | None = None,
 ) -> str:
-    """One row per estimate: name, dot with whisker, number. The first row's interval is shaded."""
+    """One row per estimate: name, dot with whisker, number. The first row's interval is shaded.
+
+    letters: of a name, at most; None: as suits the width.
+    """
     if not rows:
         return nothing(name, title, desc, width)
-    letters = max(6, int(width / 26))
-    labels = [svg.shorten(r.label, letters) for r in rows]
+    labels = [svg.shorten(r.label, letters or max(6, int(width / 26))) for r in rows]
     left = 14 + 7.2 * max(map(len, labels))
     edge = width - (24 if any(r.mark for r in rows) else 4)
     note = 8 + width - edge + 6.6 * max(len(r.note) for r in rows)
