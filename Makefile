@@ -52,7 +52,7 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@echo "training on the digits that scikit-learn embeds (about a minute)"
-	@$(BIN)/trainwell fit digits
+	@$(BIN)/trainwell fit digits --budget 60s
 
 lint: $(VENV)/.installed-test
 	@echo "style"; $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from trainwell.arms import FIRST_RATES, TRIALS, Arena, about_tuning, cells_of, tuning_words
+from trainwell.clock import now
 from trainwell.data.arrays import read_arrays
 from trainwell.data.split import make_split
 from trainwell.engine.ladder import Ladder, brief
@@ -73,10 +72,10 @@ def test_arms_get_as_many_trials(arena):
 
 def test_the_deadline_leaves_the_best_rate_so_far(arena):
     """Over before it begins: the usual rate. Over later: one of those that were tried."""
-    for recipe, ladder in arena.tuned([free(), free(optimizer=Momentum())], time.time() - 1):
+    for recipe, ladder in arena.tuned([free(), free(optimizer=Momentum())], now() - 1):
         assert recipe.lr == recipe.optimizer.usual_rate
         assert not ladder.in_time
-    (recipe, ladder), _ = arena.tuned([free(), free(epochs=2000, patience=2000)], time.time() + 1)
+    (recipe, ladder), _ = arena.tuned([free(), free(epochs=2000, patience=2000)], now() + 1)
     assert recipe.lr in [r.lr for r in ladder.rungs]
 
 
@@ -84,7 +83,7 @@ def test_time_is_shared_between_ways_of_preparing(arena):
     """The first arm must not take what the second one needs."""
     long = Recipe(**{**vars(QUICK), "epochs": 100_000, "patience": 100_000})
     other = Recipe(**{**vars(long), "preprocess": ()})
-    a, b = arena.train([long, other], cells_of(4, 1, 0), time.time() + 1.5)
+    a, b = arena.train([long, other], cells_of(4, 1, 0), now() + 1.5)
     assert arena.late
     assert all(t is not None and t.epochs > 0 for arm in (a, b) for t in arm.trained)
 

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-QUICK = ("--set", "epochs=2", "--set", "lr=0.01", "--folds", "2", "--seeds", "1")
+QUICK = ("--set", "epochs=2", "--set", "lr=0.01", "--folds", "2", "--seeds", "1", "--no-coach")
 CLASSES = ("ash", "<script>alert(1)</script>", "Käse, alt")
 SCORES = {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"}
 VARYING = ("started", "seconds", "peak_mb", "run", "command")
@@ -319,7 +319,18 @@ def interrupt(place: Path, stage: str, seconds: float, *args: str) -> Done:
     """Start a training without end; press Ctrl-C some seconds after it says `stage`."""
     long = ("--set", "epochs=100000", "--set", "patience=100000", "--folds", "2", "--seeds", "1")
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainwell", "fit", "trees.csv", *long, "--budget", "10h", *args],
+        [
+            sys.executable,
+            "-m",
+            "trainwell",
+            "fit",
+            "trees.csv",
+            *long,
+            "--budget",
+            "10h",
+            "--no-coach",
+            *args,
+        ],
         cwd=place,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -549,7 +560,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "option": (("fit", "trees.csv", "--fold", "3"), ("--fold", "--folds")),
     "command": (("train", "trees.csv"), ("train", "--help")),
-    "no data": (("fit",), ("data", "--help")),
+    "no data": (("fit",), ("DATA", "--coach-from")),
     "predict no run": (("predict", "empty", "trees.csv"), ("empty", "holds no model")),
     "predict no file": ((*PREDICT, "nix.csv"), ("nix.csv", "no such file")),
     "predict more columns": ((*PREDICT, "more.csv"), ("more.csv", "extra", "Remove")),

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import torch
 
 import trainwell as tw
 from trainwell import cli, comparing
+from trainwell.clock import now
 from trainwell.comparing import compare, looks_up_to
 from trainwell.errors import UserError
 from trainwell.terminal import comparison
@@ -137,12 +137,12 @@ def test_tuning_ends_with_its_share_of_the_budget(table, monkeypatch):
     class Arena(comparing.Arena):
         def tuned(self, recipes, deadline=None):
             asked.append(deadline)
-            return super().tuned(recipes, time.time() - 1)  # over before it begins
+            return super().tuned(recipes, now() - 1)  # over before it begins
 
     monkeypatch.setattr(comparing, "Arena", Arena)
-    before = time.time()
+    before = now()
     found = compare("epochs=2", "epochs=2; init=Xavier()", table, folds=2, looks=(1,), budget=1000)
-    assert before + 390 < asked[0] < time.time() + 400
+    assert before + 390 < asked[0] < now() + 400
     assert any("ended the search" in note for note in found.notes)
     assert all(arm.recipe.lr for arm in found.arms)
 

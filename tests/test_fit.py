@@ -35,9 +35,9 @@ CHANGING = {"started", "seconds", "peak_mb", "run"}
 
 
 def quick(source: Any, out: Path, **options: Any) -> Run:
-    """A fit of seconds: few epochs, two folds, one seed, no ladder."""
-    given: dict[str, Any] = {"folds": 2, "seeds": 1, "settings": QUICK, "jobs": 1} | options
-    return fit(source, out=out, **given)
+    """A fit of seconds: few epochs, two folds, one seed, no ladder, no coach."""
+    given: dict[str, Any] = {"folds": 2, "seeds": 1, "settings": QUICK, "jobs": 1, "coach": False}
+    return fit(source, out=out, **given | options)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,7 @@ def test_the_folder_is_complete(iris: Run) -> None:
         "model/weights.safetensors",
         "oof.npz",
         "recipe.toml",
+        "request.json",
         "report.html",
         "run.json",
     }

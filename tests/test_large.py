@@ -51,7 +51,7 @@ def test_fit_on_pictures_larger_than_memory(tmp_path: Path) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "run"
     folder.mkdir()
     assert write_pictures(folder) > 2 * ROOM
-    options = ["--folds", "1", "--seeds", "1", "--jobs", "2", "--out", str(out)]
+    options = ["--folds", "1", "--seeds", "1", "--jobs", "2", "--no-coach", "--out", str(out)]
     for change in ("epochs=1", "lr=0.01", "model=Linear()", "batch_size=64"):
         options += ["--set", change]
     code = FIT.format(room=ROOM, arguments=["fit", str(folder), *options])

@@ -20,7 +20,7 @@ def fitted(name: str, tmp_path: Path, **options: object) -> dict[str, dict[str, 
 
     if not is_present(name):
         pytest.skip(f"{name} is not there; TRAINWELL_DATA={os.environ.get('TRAINWELL_DATA')}")
-    return dict(fit(name, out=tmp_path / "run", **options).result)  # type: ignore[arg-type]
+    return dict(fit(name, out=tmp_path / "run", coach=False, **options).result)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

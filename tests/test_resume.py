@@ -22,7 +22,7 @@ from trainwell.errors import UserError
 # A network with every kind of state: ladder, dropout, batch norm, Adam, several populations'
 # worth of members, early stopping.
 FIT = ["breast_cancer", "--seed", "3", "--folds", "3", "--seeds", "2", "--set", "epochs=40"]
-FAST = ["--set", "patience=25", "--checkpoint", "0.02s", "--quiet", "--test", "0.3"]
+FAST = ["--set", "patience=25", "--checkpoint", "0.02s", "--quiet", "--test", "0.3", "--no-coach"]
 
 
 def command(*words: str, folder: Path, cache: Path) -> subprocess.Popen[str]:
@@ -192,7 +192,7 @@ def begun(tmp_path: Path, source: Any) -> Path:
     def stopped(work: Any) -> None:
         raise Interrupted("stopped")
 
-    request = Request(source, folds=2, seeds=1, settings={"epochs": 3, "lr": 0.01})
+    request = Request(source, folds=2, seeds=1, settings={"epochs": 3, "lr": 0.01}, coach=False)
     before, fitting.train_members = fitting.train_members, stopped  # type: ignore[assignment]
     try:
         with pytest.raises(Interrupted):

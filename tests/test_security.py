@@ -76,7 +76,9 @@ def test_training_predicting_and_reporting_use_no_network(
     for name in ("connect", "connect_ex", "bind", "sendto"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    run = tw.fit("iris", settings=QUICK, folds=2, seeds=1, jobs=1, out=tmp_path / "run")
+    run = tw.fit(
+        "iris", settings=QUICK, folds=2, seeds=1, jobs=1, coach=False, out=tmp_path / "run"
+    )
     assert len(tw.predict(run.folder, np.ones((2, 4))).labels) == 2
     assert run.report.is_file()
     with pytest.raises(AssertionError, match="network"):
@@ -98,12 +100,13 @@ def test_names_from_data_are_words_in_every_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plain = tw.fit("iris", settings=QUICK, folds=2, seeds=1, out="plain")
+    plain = tw.fit("iris", settings=QUICK, folds=2, seeds=1, coach=False, out="plain")
     scripts, harm = scripts_and_harm(plain.report.read_text("utf-8"))
     assert (scripts, harm) == (1, [])
     table = tmp_path / "<img src=x onerror=alert(4)>.csv"
     write_evil(table)
-    run = tw.fit(table, target="class", settings=QUICK, folds=2, seeds=1, out="evil", command=EVIL)
+    options = {"settings": QUICK, "folds": 2, "seeds": 1, "coach": False}
+    run = tw.fit(table, target="class", out="evil", command=EVIL, **options)
     page = run.report.read_text("utf-8")
     assert scripts_and_harm(page) == (1, [])
     assert "&lt;script&gt;alert(1)" in page and "49" not in page.partition("{{7*7}}")[0][-3:]

@@ -48,6 +48,7 @@ def test_moved_thresholds_are_judged_on_other_rows(tmp_path: Path) -> None:
             test=0,
             folds=5,
             seeds=1,
+            coach=False,
             out=tmp_path / f"run{seed}",
         )
         found.append(run.result["validation"]["balanced_accuracy"])
@@ -64,14 +65,20 @@ def test_thresholds_of_a_fold_with_one_class_are_left_alone(tmp_path: Path) -> N
     )
     settings = QUICK | {"balance": "ThresholdMove()"}
     options: dict[str, Any] = {"target": "y", "group": "g", "test": 0, "folds": 5, "seeds": 1}
-    run = tw.fit(file, settings=settings, out=tmp_path / "run", **options)
+    run = tw.fit(file, settings=settings, coach=False, out=tmp_path / "run", **options)
     assert run.result["validation"]["accuracy"]["value"] < 0.5
 
 
 def test_training_and_validation_are_scored_by_the_same_rule(tmp_path: Path) -> None:
     settings = QUICK | {"balance": "LogitAdjust(tau=2.0, when='prediction')", "epochs": 10}
     run = tw.fit(
-        noise(tmp_path, 0), target="y", settings=settings, test=0, folds=3, out=tmp_path / "run"
+        noise(tmp_path, 0),
+        target="y",
+        settings=settings,
+        test=0,
+        folds=3,
+        coach=False,
+        out=tmp_path / "run",
     )
     train, validation = (run.result[part]["accuracy"]["value"] for part in ("train", "validation"))
     # Unmoved outputs would call all rows usual: 85 % right. Moved ones call most of them rare.
@@ -85,7 +92,9 @@ def test_large_numbers_without_pre_processing(tmp_path: Path, preprocess: str) -
     x = 1.6e9 + np.arange(60.0)[:, None] + random.normal(size=(60, 1))
     file = write(tmp_path / "big.csv", np.round(x, 3), ["a", "b"] * 30)
     settings = QUICK | {"preprocess": preprocess}
-    run = tw.fit(file, target="y", settings=settings, folds=2, seeds=1, out=tmp_path / "run")
+    run = tw.fit(
+        file, target="y", settings=settings, folds=2, seeds=1, coach=False, out=tmp_path / "run"
+    )
     again = tw.predict(run.folder, file)
     assert np.isfinite(again.probabilities).all()
 
@@ -150,7 +159,13 @@ def test_second_order_rules_keep_what_was_chosen(tmp_path: Path) -> None:
 
 def test_second_order_rules_need_full_precision(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="full precision"):
-        tw.fit("iris", settings={"optimizer": "Lbfgs()"}, precision="bfloat16", out=tmp_path / "r")
+        tw.fit(
+            "iris",
+            settings={"optimizer": "Lbfgs()"},
+            precision="bfloat16",
+            coach=False,
+            out=tmp_path / "r",
+        )
 
 
 def test_nothing_can_be_written_in_any_case() -> None:
@@ -160,7 +175,7 @@ def test_nothing_can_be_written_in_any_case() -> None:
 
 def test_a_run_shows_cost_and_initial_weights(tmp_path: Path) -> None:
     settings = QUICK | {"regularize": "MaxNorm(1000)", "model": "Mlp(hidden=(8,))"}
-    run = tw.fit("iris", settings=settings, folds=2, seeds=1, out=tmp_path / "run")
+    run = tw.fit("iris", settings=settings, folds=2, seeds=1, coach=False, out=tmp_path / "run")
     assert run.result["network"] == {"parameters": 4 * 8 + 16 + 8 * 3 + 3, "operations": 112}
     layers = {row["layer"]: row for row in run.result["initial"]}
     assert layers["3"]["dead"] is not None and layers["1"]["gradient"] > 0

@@ -41,9 +41,11 @@ def test_a_recipe_file(folder: Path) -> None:
     file = folder / "recipe.toml"
     file.write_text("model = \"Custom('nets.py:build')\"\n")
     with pytest.raises(UserError, match="--trust") as refused:
-        tw.fit("iris", recipe=file, settings=QUICK, folds=2, seeds=1, out="a")
+        tw.fit("iris", recipe=file, settings=QUICK, folds=2, seeds=1, out="a", coach=False)
     assert "nets.py:build" in str(refused.value) and not ran(folder)
-    run = tw.fit("iris", recipe=file, settings=QUICK, folds=2, seeds=1, out="b", trust=True)
+    run = tw.fit(
+        "iris", recipe=file, settings=QUICK, folds=2, seeds=1, out="b", trust=True, coach=False
+    )
     assert ran(folder)
     with pytest.raises(UserError, match="--trust"):
         tw.predict(run.folder, [[5.1, 3.5, 1.4, 0.2]])
@@ -52,7 +54,7 @@ def test_a_recipe_file(folder: Path) -> None:
 
 def test_a_setting_is_typed_by_the_user(folder: Path) -> None:
     model = {"model": "Custom('nets.py:build')"}
-    run = tw.fit("iris", settings=QUICK | model, folds=2, seeds=1, out="a")
+    run = tw.fit("iris", settings=QUICK | model, folds=2, seeds=1, out="a", coach=False)
     assert ran(folder) and "Custom" in run.result["recipe"]["model"]
 
 

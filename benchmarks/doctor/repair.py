@@ -11,6 +11,7 @@ the data (wrong labels, leaks, copies) are left out: no recipe mends them.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections import defaultdict
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.doctor.cases import MEMBERS, Case
+from benchmarks.doctor.cases import MEMBERS, Case, halves
 from benchmarks.doctor.checks import read_checks
 from benchmarks.doctor.data import draw
 from benchmarks.doctor.judge import truths
@@ -44,6 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--families", default="", help="only these, separated by commas")
+    parser.add_argument("--minutes", type=float, default=1e6, help="no case begins later")
+    parser.add_argument("--half", default="", help="development or held-out")
+    parser.add_argument("--out", type=Path, default=HERE / "repair", help="files to write")
     given = parser.parse_args()
     home = Path(".zoo")
     cases = all_cases()
@@ -53,31 +58,41 @@ def main() -> None:
         for c in cases
         if c.family not in IN_DATA and truth[c.name].verdict in ("fault", "healthy")
     ]
+    side = halves(cases)
+    families = set(filter(None, given.families.split(",")))
+    wanted = [c for c in wanted if not families or c.family in families]
+    wanted = [c for c in wanted if given.half in ("", side[c.name])]
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in wanted:
         groups[case.family].append(case)
     some = [c for mine in groups.values() for c in mine[:: given.every]]
+    some.sort(key=lambda c: hashlib.sha256(c.name.encode()).hexdigest())  # any part is a sample
+    end = time.time() + 60 * given.minutes
     began = time.perf_counter()
     with ProcessPoolExecutor(given.processes) as executor:
         found = []
-        for one in executor.map(coach_case, some, [home] * len(some)):
+        for one in executor.map(coach_case, some, [home] * len(some), [end] * len(some)):
+            if one is None:
+                continue
             found.append(one)
+            text = table(found, len(some))
+            given.out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+            given.out.with_suffix(".json").write_text(json.dumps(found, indent=1), "utf-8")
             print(
                 f"{len(found):3d}/{len(some)} {(time.perf_counter() - began) / 60:5.1f} min  "
                 f"{one['name']:44s} {one['start']:.3f} -> {one['end']:.3f} twin {one['twin']:.3f} "
                 f"cost {one['cost']:.1f}  {'; '.join(one['adopted'])}",
                 flush=True,
             )
-    text = table(found)
-    print(text)
-    (HERE / "repair.md").write_text(text + "\n", encoding="utf-8")
-    (HERE / "repair.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(table(found, len(some)))
 
 
-def coach_case(case: Case, home: Path) -> dict[str, Any]:
-    """One run before and after the coach, by its score on test rows."""
+def coach_case(case: Case, home: Path, end: float) -> dict[str, Any] | None:
+    """One run before and after the coach, by its score on test rows; None after `end`."""
     import torch
 
+    if time.time() > end:
+        return None
     torch.set_num_threads(1)
     drawn = draw(case.material, RUN)
     arena = Arena(drawn.data, drawn.split, RUN, jobs=1, probing=True)
@@ -86,16 +101,23 @@ def coach_case(case: Case, home: Path) -> dict[str, Any]:
         Cell(fold_number(RUN, m, folds), stream_seed(RUN, "member", m) % 2**31)
         for m in range(MEMBERS)
     ]
+    began = time.perf_counter()
     (start,) = arena.train([case.recipe], cells)
+    training = time.perf_counter() - began
     kept = json.loads((home / case.name / f"run{RUN}.checks.json").read_text(encoding="utf-8"))
+    cases = all_cases()
+    usual = next((c.recipe for c in cases if c.name == case.twin), case.recipe)
     metric = "balanced_accuracy" if case.metric == "balanced" else "accuracy"
     coach = Coach(
         arena,
         metric,  # type: ignore[arg-type]
         units=COST * MEMBERS,
+        unit=usual.epochs,
         checks=read_checks(kept["checks"] or []),
     )
+    began = time.perf_counter()
     ended = coach.improve(start)
+    seconds = time.perf_counter() - began
     key = "test_balanced" if case.metric == "balanced" else "test_accuracy"
     twin = load_card(case.twin or case.name, home)[key][RUN * MEMBERS : (RUN + 1) * MEMBERS]
     before, after = (on_test(arena, arm, case.metric) for arm in (start, ended.arm))
@@ -110,6 +132,19 @@ def coach_case(case: Case, home: Path) -> dict[str, Any]:
         "cost": ended.cost / MEMBERS,
         "adopted": [d.tried for d in ended.decisions if d.outcome == "adopted"],
         "tried": len(ended.decisions),
+        "seconds": [training, seconds],
+        "half": halves(cases)[case.name],
+        "decisions": [
+            {
+                "round": d.round,
+                "because": d.because,
+                "tried": d.tried,
+                "lr": d.changes.get("lr"),
+                "outcome": d.outcome,
+                "words": d.words,
+            }
+            for d in ended.decisions
+        ],
     }
 
 
@@ -131,13 +166,16 @@ def on_test(arena: Arena, arm: Arm, metric: str) -> np.ndarray[Any, Any]:
     return np.array(found)
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    """Repaired, improved and harmed, by family."""
+def table(found: list[dict[str, Any]], wanted: int) -> str:
+    """Repaired, improved and harmed, by family; wanted: configurations of the whole sample."""
     said = (
         f"One run of each configuration, at most {COST:g} times the cost of its training; scored "
         "on test rows. Near: within a point of the healthy twin. Harmed: a point or more below the "
-        "start in the mean, and in every network."
+        "start in the mean, and in every network. One training: as many epochs as the healthy twin "
+        f"has. {len(found)} of {wanted} configurations of the sample, in a random order."
     )
+    ratio = np.median([f["seconds"][1] / f["seconds"][0] for f in found])
+    said += f" In seconds the coach took {ratio:.0f} times as long as the training (median)."
     head = "| planted | near the twin | mean start | mean end | mean twin | mean cost |"
     lines = ["# What the coach makes of the zoo", "", said, "", head, "|---|---|---|---|---|---|"]
     for family in dict.fromkeys(f["family"] for f in found if f["faulty"]):
@@ -150,14 +188,23 @@ def table(found: list[dict[str, Any]]) -> str:
     faulty = [f for f in found if f["faulty"]]
     healthy = [f for f in found if not f["faulty"]]
     lines += ["", "| | share | interval |", "|---|---|---|"]
+    halves_of = {
+        half: [f for f in faulty if f["half"] == half] for half in ("development", "held-out")
+    }
     for name, hits, mine in (
         ("faulty, brought near the twin", [f["end"] >= f["twin"] - NEAR for f in faulty], faulty),
+        *(
+            (f"of these, the {half} half", [f["end"] >= f["twin"] - NEAR for f in some], some)
+            for half, some in halves_of.items()
+        ),
         ("faulty, better by a point or more", [_gain(f) >= NEAR for f in faulty], faulty),
         ("faulty, harmed", [_harmed(f) for f in faulty], faulty),
         ("healthy, harmed", [_harmed(f) for f in healthy], healthy),
         ("healthy, something adopted", [bool(f["adopted"]) for f in healthy], healthy),
         ("healthy, better by a point or more", [_gain(f) >= NEAR for f in healthy], healthy),
     ):
+        if not mine:
+            continue
         share = wilson(sum(hits), len(mine))
         ends = f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
         lines.append(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ import torch
 
 from trainwell import metrics
 from trainwell import model as models
+from trainwell.clock import now
 from trainwell.data.dataset import AudioSchema, Dataset
 from trainwell.data.split import Split
 from trainwell.doctor.collect import collect
@@ -168,7 +168,7 @@ class Arena:
         """Every recipe (each with a rate) in every cell.
 
         Arms that share pre-processing are handed to their trainer together, which puts members of
-        equal shape into one population. deadline: `time.time()`; `late` says that it was missed,
+        equal shape into one population. deadline: `clock.now()`; `late` says that it was missed,
         and then what was not trained is missing.
         """
         found: dict[int, list[Trained | None]] = {
@@ -247,7 +247,7 @@ class Arena:
 
         All arms get the same number of trials: FIRST_RATES around what is usual for the optimiser,
         and WIDENING more, for everybody, as long as some arm's best rate lies on an edge. Where
-        the deadline (`time.time()`) ends the search, each takes the best rate so far; without any,
+        the deadline (`clock.now()`) ends the search, each takes the best rate so far; without any,
         the usual one.
         """
         free = [i for i, r in enumerate(recipes) if r.lr is None]
@@ -293,6 +293,31 @@ class Arena:
         """Short trainings on which a rate is tried: at most TRIALS folds."""
         folds = self.split.folds[:TRIALS]
         return trials_of(recipe, folds, self.data.labels, self.seed, TRIAL_PARTS)
+
+
+def joined(first: Arm, more: Arm) -> Arm:
+    """An arm with more cells; with evidence where both have some."""
+    history, probes = list(first.history), list(first.probes)
+    shift = len(first.cells)
+    history += [dataclasses.replace(s, member=s.member + shift) for s in more.history]
+    probes += [dataclasses.replace(p, member=p.member + shift) for p in more.probes]
+    history.sort(key=lambda s: (s.epoch, s.member))
+    probes.sort(key=lambda p: (p.epoch, p.member))
+    trained = [t for t in (*first.trained, *more.trained) if t is not None]
+    known = first.evidence is not None and more.evidence is not None
+    return dataclasses.replace(
+        first,
+        cells=(*first.cells, *more.cells),
+        accuracy=np.concatenate([first.accuracy, more.accuracy]),
+        balanced_accuracy=np.concatenate([first.balanced_accuracy, more.balanced_accuracy]),
+        macro_f1=np.concatenate([first.macro_f1, more.macro_f1]),
+        log_loss=np.concatenate([first.log_loss, more.log_loss]),
+        probabilities=(*first.probabilities, *more.probabilities),
+        trained=(*first.trained, *more.trained),
+        evidence=collect(trained, history, probes) if known else None,
+        history=tuple(history),
+        probes=tuple(probes),
+    )
 
 
 def tuning_words(ladders: Ladders) -> str:
@@ -378,6 +403,6 @@ def _seen(rung: Rung) -> bool:
 
 
 def _part_of_time(deadline: float | None, share: float) -> float | None:
-    """When a share of the time until the deadline is over (`time.time()`)."""
-    now = time.time()
-    return None if deadline is None else now + share * (deadline - now)
+    """When a share of the time until the deadline is over (`clock.now()`)."""
+    start = now()
+    return None if deadline is None else start + share * (deadline - start)

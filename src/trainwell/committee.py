@@ -9,7 +9,6 @@ follows from the rows, their weights and the seed: the order of the rows does no
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from trainwell.budget import TRAINING_SHARE, plan_size
+from trainwell.clock import now
 from trainwell.data.dataset import AudioSchema, Dataset, Numbered
 from trainwell.data.keys import row_hashes
 from trainwell.data.ranges import fit_ranges
@@ -25,7 +25,7 @@ from trainwell.data.split import Fold, make_split
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.generating import generate, makers_of, with_samples
 from trainwell.engine.inputs import FoldInputs, fit_preprocess
-from trainwell.engine.ladder import Ladder, climb, trials_of
+from trainwell.engine.ladder import LADDER_SHARE, Ladder, climb, trials_of
 from trainwell.engine.members import Examples, Member, common_steps
 from trainwell.engine.threads import describe_size, same_threads
 from trainwell.engine.trainer import Result, Trainer
@@ -37,7 +37,6 @@ from trainwell.techniques.scaling import match_widths
 
 Floats = npt.NDArray[np.float64]
 MOST_COPIES, MANY_ROWS = 10, 10_000  # rows after repetition: at most so many times as before, or so
-LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ def train_committee(
     nominal machine, and the clock ends what takes longer all the same. Raises UserError where every
     training diverges.
     """
-    began = time.time()
+    began = now()
     parts = _folds(data, folds, seed)
     everything = np.arange(len(data))
     layers = [fit_preprocess(recipe, data.schema, data.inputs, f.train, everything) for f in parts]

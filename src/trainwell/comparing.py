@@ -19,9 +19,20 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.arms import Arena, Arm, Cell, Ladders, about_tuning, cells_of, times, tuning_words
+from trainwell.arms import (
+    Arena,
+    Arm,
+    Cell,
+    Ladders,
+    about_tuning,
+    cells_of,
+    joined,
+    times,
+    tuning_words,
+)
 from trainwell.budget import parse_time
-from trainwell.data.dataset import Dataset, Kind
+from trainwell.clock import now
+from trainwell.data.dataset import Dataset, IntArray, Kind
 from trainwell.data.split import Split, make_split
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, UserError, did_you_mean
@@ -145,9 +156,9 @@ def compare(
     data = request.read()
     recipes = [recipe_named(x, data, trust) for x in (a, b)]
     split = make_split(data, seed=seed, folds=folds, test=request.options.test)
-    ends: list[float | None] = [None, None]  # of tuning and of everything, `time.time()`
+    ends: list[float | None] = [None, None]  # of tuning and of everything, `clock.now()`
     if seconds is not None:
-        start = time.time() - (time.monotonic() - began)
+        start = now() - (time.monotonic() - began)
         ends = [start + TUNING_SHARE * seconds, start + seconds]
     with same_threads(), Progress(quiet=quiet) as progress:
         for note in split.notes:
@@ -307,37 +318,22 @@ def _whole(arms: Sequence[Arm]) -> bool:
     return all(t is not None for arm in arms for t in arm.trained)
 
 
-def joined(first: Arm, more: Arm) -> Arm:
-    """An arm with more cells."""
-    return dataclasses.replace(
-        first,
-        cells=(*first.cells, *more.cells),
-        accuracy=np.concatenate([first.accuracy, more.accuracy]),
-        balanced_accuracy=np.concatenate([first.balanced_accuracy, more.balanced_accuracy]),
-        macro_f1=np.concatenate([first.macro_f1, more.macro_f1]),
-        log_loss=np.concatenate([first.log_loss, more.log_loss]),
-        probabilities=(*first.probabilities, *more.probabilities),
-        trained=(*first.trained, *more.trained),
-        evidence=None,
-        history=(),
-        probes=(),
-    )
-
-
 def votes(arena: Arena, arms: tuple[Arm, Arm]) -> tuple[Bools, Bools]:
     """Whether each held-out row is right by the mean over seeds, for both arms (n,)."""
-    found = []
-    for arm in arms:
-        right = []
-        for number, fold in enumerate(arena.split.folds):
-            some = [
-                p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number
-            ]
-            if some:
-                mean = np.nan_to_num(np.mean(some, axis=0))
-                right.append(mean.argmax(axis=1) == arena.data.labels[fold.validation])
-        found.append(np.concatenate(right))
-    return found[0], found[1]
+    (rows, a), (_, b) = (held_out(arena, arm) for arm in arms)
+    labels = arena.data.labels[rows]
+    return a.argmax(axis=1) == labels, b.argmax(axis=1) == labels
+
+
+def held_out(arena: Arena, arm: Arm) -> tuple[IntArray, Floats]:
+    """Held-out rows (n,), fold by fold, and the mean (n, C) of what their networks say."""
+    rows, found = [], []
+    for number, fold in enumerate(arena.split.folds):
+        some = [p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number]
+        if some:
+            rows.append(fold.validation)
+            found.append(np.nan_to_num(np.mean(some, axis=0)))
+    return np.concatenate(rows), np.concatenate(found)
 
 
 def recipe_named(what: str | Path | Recipe, data: Dataset, trust: bool = False) -> Recipe:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from trainwell import model as models
+from trainwell.clock import now
 from trainwell.data.dataset import IntArray
 from trainwell.engine.inputs import FoldInputs
 from trainwell.engine.members import Member, Trained, common_steps
@@ -86,7 +87,7 @@ def distil(work: Work, voting: Voting) -> Student | None:
     seed = stream_seed(work.options.seed, "student") % 2**31
     recipe, steps = common_steps(recipe, [len(fold.train)])
     member = Member(recipe, FOLD, fold.train, fold.validation, seed, steps)
-    deadline = time.time() + (1 - CLOSING_SHARE / 2) * work.budget.seconds - work.budget.used
+    deadline = now() + (1 - CLOSING_SHARE / 2) * work.budget.seconds - work.budget.used
     work.progress.stage("distilling the ensemble into one network")
     with stop_at_interrupt(trainer):
         result = trainer.train([member], "student", deadline)

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from trainwell import model as models
 from trainwell.checking import checkup
+from trainwell.clock import now
+from trainwell.coach.finished import check_same_data, request_from, taken
 from trainwell.coach.run import coached
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
@@ -76,7 +78,7 @@ THUMBNAILS = 40  # pictures kept for the report
 
 
 def fit(
-    source: Any,
+    source: Any = None,
     *,
     target: str | None = None,
     group: str | None = None,
@@ -93,7 +95,8 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     ensemble: bool = True,
     single: bool = False,
-    coach: bool = False,
+    coach: bool = True,
+    coach_from: str | Path | None = None,
     metric: Metric | None = None,
     jobs: int | str | None = None,
     checkpoint: str | float = "30s",
@@ -114,6 +117,8 @@ def fit(
     and say what that costs.
     coach: after training, try remedies for what the doctor finds, and the lecture's usual advice;
     keep what paired trainings prove to be better. Every try is in decisions.json.
+    coach_from: a finished run; its data, split, recipe and networks are taken as they are, and
+    only the coach is run. `source` is needed only where the data came from memory.
     metric: what decides, and is told first: "accuracy", "balanced_accuracy", "macro_f1" or
     "log_loss"; None: balanced accuracy where the largest class has more than 3 rows for one of the
     smallest, else accuracy.
@@ -143,13 +148,19 @@ def fit(
         ensemble=ensemble,
         single=single,
         coach=coach,
+        coach_from=coach_from,
         metric=metric,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,
         trust=trust,
     )
-    return carry_out(replace(request, command=command or as_call(request)), quiet, watch=watch)
+    command = command or as_call(request)
+    if coach_from is not None:
+        request = request_from(request)
+    elif source is None:
+        raise UserError("fit", "no data were given", "Name a file, a folder or a sample set.")
+    return carry_out(replace(request, command=command), quiet, watch=watch)
 
 
 def carry_out(
@@ -159,7 +170,7 @@ def carry_out(
 
     Of several processes the first one speaks and writes; the others end when training is over.
     """
-    started, began = time.time(), time.monotonic()
+    started, began = now(), time.monotonic()
     options = request.options
     with (
         joined() as ranks,
@@ -265,6 +276,10 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
     generated = add_samples(work)
     if generated is not None:
         write_pictures(folder / PICTURES, generated)
+    begun = None
+    if work.options.coach_from is not None:
+        check_same_data(work)
+        begun = taken(work)
     ladder = search_rate(work) if work.recipe.lr is None else None
     if ladder is not None:
         work.recipe = dataclasses.replace(work.recipe, lr=ladder.chosen)
@@ -272,12 +287,20 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         if not ladder.in_time:
             words = "the time budget ended the search for a learning rate early"
             work.warnings.append(f"{words}; a repetition may choose another one")
-    trained, history, probes = train_members(work)
+    if begun is None:
+        trained, history, probes = train_members(work)
+    else:
+        progress.say(begun.words)
+        trained, history, probes = begun.trained, begun.history, begun.probes
+        work.began = work.budget.used
     leave(work.trainer.examples.ranks)
     usable, kept, moved = _assembled(work, folder, trained, history, probes)
     model = moved.only(kept)
     try:
-        evidence = _examined(work, ladder, trained, history, probes, checks)
+        if begun is None:
+            evidence = _examined(work, ladder, trained, history, probes, checks)
+        else:
+            evidence = dataclasses.replace(begun.evidence, checks=checks)
         decisions: list[dict[str, Any]] = []
         after = None
         if work.options.coach and len(usable) == len(trained):

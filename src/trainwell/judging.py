@@ -19,6 +19,7 @@ import numpy.typing as npt
 from trainwell import metrics, results
 from trainwell import model as models
 from trainwell.baselines import baselines
+from trainwell.clock import now
 from trainwell.data.dataset import IntArray
 from trainwell.data.imbalance import Imbalance, imbalance_of, imbalance_table, too_few
 from trainwell.distilling import Student, student_table
@@ -273,6 +274,7 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "parameters": outcome.model.parameters,
         "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
+        "coached_from": work.options.coach_from and str(work.options.coach_from),
         "decisions": list(outcome.decisions),
         "generated": [] if outcome.generated is None else outcome.generated.to_json(),
         "warnings": work.warnings,
@@ -285,6 +287,6 @@ def _circumstances(work: Work, started: float) -> dict[str, Any]:
     return {
         "environment": results.environment(work.trainer, cores()),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(started)),
-        "seconds": round(time.time() - started, 2),
+        "seconds": round(now() - started, 2),
         "peak_mb": peak_megabytes() + work.trainer.workers_mb,
     }

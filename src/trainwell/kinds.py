@@ -8,7 +8,6 @@ every fold; its networks together have one voice.
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from trainwell.budget import TRAINING_SHARE, training_seconds
+from trainwell.clock import now
 from trainwell.coach.run import After
 from trainwell.data.dataset import Schema
 from trainwell.data.split import sample_rows
@@ -198,7 +198,7 @@ def train_others(work: Work, wanted: Sequence[Other]) -> list[Kind]:
         steady=True,  # measuring what is quickest would take longer than it gains
         show=lambda seen: _show(work, seen),
     )
-    deadline = time.time() + (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
+    deadline = now() + (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
     work.progress.stage(f"training {len(wanted)} other kinds of networks")
     with stop_at_interrupt(trainer):
         ready = [_with_rate(work, trainer, other, deadline) for other in wanted]

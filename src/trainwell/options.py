@@ -39,7 +39,8 @@ class Options:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ensemble: bool = True
     single: bool = False  # distil the ensemble into one network
-    coach: bool = False  # look for remedies, and keep what is proved to help
+    coach: bool = True  # look for remedies, and keep what is proved to help
+    coach_from: str | Path | None = None  # a finished run whose networks are not trained again
     metric: Metric | None = None  # what decides; None: as the classes' sizes say
     test: float = TEST_SHARE
     jobs: int | str | None = None

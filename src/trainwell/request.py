@@ -52,7 +52,8 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = True
     single: bool = False
-    coach: bool = False
+    coach: bool = True
+    coach_from: str | Path | None = None  # a finished run to begin with
     metric: Metric | None = None
     jobs: int | str | None = None
     checkpoint: str | float = "30s"
@@ -114,6 +115,7 @@ def begin(folder: Path, request: Request, data: Dataset, every: float) -> Store:
         raise UserError(str(folder), problem, "Bring them back, or train anew.")
     if not (store.folder / "request.json").exists():
         _write_request(store.folder, request)
+        _keep(folder, request, digest)
     store.once("data", lambda: digest)
     return store
 
@@ -124,6 +126,7 @@ def _write_request(folder: Path, request: Request) -> None:
         "source": _place(request.source),
         "test": request.test if isinstance(request.test, float | int) else _place(request.test),
         "out": None,
+        "coach_from": request.coach_from and str(Path(request.coach_from).resolve()),
         "recipe": None,
         "settings": {k: v if isinstance(v, str) else repr(v) for k, v in request.settings.items()},
     }
@@ -137,6 +140,50 @@ def _write_request(folder: Path, request: Request) -> None:
     except OSError as error:
         problem = f"the run's folder cannot be written ({error.strerror or error})"
         raise UserError(str(folder), problem, "Choose another folder with --out.") from None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run that is complete still knows of its data: enough to read and divide them again."""
+
+    source: Any
+    target: str | None
+    group: str | None
+    kind: Kind | None
+    pattern: str | None
+    image_size: int | None
+    test: float | str
+    seed: int
+    digest: str
+
+
+def _keep(folder: Path, request: Request, digest: str) -> None:
+    """Write request.json, which stays when the checkpoints are removed."""
+    names = [f.name for f in dataclasses.fields(Kept) if f.name != "digest"]
+    values = {name: getattr(request, name) for name in names} | {"digest": digest}
+    values["source"] = _place(request.source)
+    if not isinstance(request.test, int | float):
+        values["test"] = _place(request.test)
+    write_whole(folder / "request.json", (json.dumps(values, indent=1) + "\n").encode())
+
+
+def kept_request(folder: Path, source: Any = None) -> Kept:
+    """What the data of a run were; source: the data again, where they came from memory.
+
+    Raises UserError where the run does not say so.
+    """
+    where = folder / "request.json"
+    try:
+        kept = Kept(**json.loads(where.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        problem = f"does not say what the run was trained on ({error})"
+        raise UserError(str(where), problem, "Train again.") from None
+    if source is not None:
+        return dataclasses.replace(kept, source=source)
+    if kept.source is None:
+        problem = "the run was given data from memory, which are not kept"
+        raise UserError(str(folder), problem, "Hand them over again: fit(data, coach_from=folder).")
+    return kept
 
 
 def _place(source: Any) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from trainwell.budget import (
     parse_time,
     plan_size,
 )
+from trainwell.clock import now
 from trainwell.data.dataset import AudioSchema, Dataset, IntArray
 from trainwell.data.imbalance import Deciding, deciding_metric, imbalance_of
 from trainwell.data.split import Split, make_split, sample_rows
@@ -31,7 +31,7 @@ from trainwell.doctor.evidence import Arm
 from trainwell.doctor.race import race, rate_arms
 from trainwell.engine.distributed import Ranks, device_of
 from trainwell.engine.inputs import FoldInputs, fit_preprocess, take
-from trainwell.engine.ladder import Ladder, climb, trials_of
+from trainwell.engine.ladder import LADDER_SHARE, Ladder, climb, trials_of
 from trainwell.engine.members import Examples, Member, Trained, common_steps
 from trainwell.engine.parts import Store
 from trainwell.engine.probes import Probe
@@ -55,7 +55,6 @@ from trainwell.techniques.regularize import L2
 from trainwell.techniques.scaling import match_widths
 
 Floats = npt.NDArray[np.float64]
-LADDER_SHARE = 0.35  # of the budget, after which the search ends with what it knows
 RACE_MEMBERS, RACE_SHARE = 3, 0.3  # networks of a race; share of the budget it may take
 STRONG_DROPOUT, STRONG_L2 = 0.5, 1e-2  # a race looks whether regularisation holds back
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
@@ -180,7 +179,7 @@ def _sized(
         None if seconds is None else seconds * TRAINING_SHARE,
         options.folds,
         options.seeds,
-        keep_epochs=seconds is None and chosen,
+        keep_epochs=(seconds is None and chosen) or options.coach_from is not None,
     )
     return size, threads, parameters, work
 
@@ -201,7 +200,7 @@ def search_rate(work: Work) -> Ladder:
         work.progress.update(seen.share, f"{seen.epochs} epochs of short trials")
 
     work.trainer.show = show
-    deadline = time.time() + LADDER_SHARE * work.budget.seconds - work.budget.used
+    deadline = now() + LADDER_SHARE * work.budget.seconds - work.budget.used
     with stop_at_interrupt(work.trainer):
         ladder = climb(trials, work.trainer, deadline)
     if work.trainer.stop:
@@ -226,7 +225,7 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     work.trainer.show = lambda seen: _show(work, seen, len(members))
     keep = CLOSING_SHARE * work.budget.seconds
     with stop_at_interrupt(work.trainer):
-        result = work.trainer.train(members, "training", time.time() + work.budget.left - keep)
+        result = work.trainer.train(members, "training", now() + work.budget.left - keep)
     torch.set_num_threads(work.threads)
     if result.stopped:
         work.interrupted = True
@@ -274,7 +273,7 @@ def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
     work.progress.stage(f"is it the learning rate? side by side: {', '.join(arms)}")
     work.trainer.show = lambda seen: _show(work, seen, (1 + len(arms)) * len(some))
     with stop_at_interrupt(work.trainer):
-        found = race(some, arms, work.trainer, time.time() + left)
+        found = race(some, arms, work.trainer, now() + left)
     torch.set_num_threads(work.threads)
     work.interrupted = work.interrupted or work.trainer.stop
     return found

@@ -23,7 +23,7 @@ from trainwell.coach.balancing import (
     full_strength,
     posthoc,
 )
-from trainwell.coach.loop import Decision, Outcome
+from trainwell.coach.decision import Decision, Outcome
 from trainwell.coach.swaps import swap_test
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split

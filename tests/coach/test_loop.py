@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import trainwell as tw
 from helpers.data import labelled, table
 from trainwell.arms import Arena, Arm, cells_of
+from trainwell.clock import now
 from trainwell.coach.loop import Coach, Coached
+from trainwell.coach.screening import Screen
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split
 from trainwell.doctor.data_checks import data_checks
@@ -38,7 +40,7 @@ def rings(rows: int = 300, seed: int = 0) -> Dataset:
     return labelled(y, x)
 
 
-def coached(data: Dataset, recipe: Recipe, units: float = 60.0) -> tuple[Arm, Coached]:
+def coached(data: Dataset, recipe: Recipe, units: float = 36.0) -> tuple[Arm, Coached]:
     split = make_split(data, seed=0, folds=3, test=0.2)
     arena = Arena(data, split, probing=True)
     checks = tuple(data_checks(data, split, preprocess=recipe.preprocess))
@@ -92,11 +94,12 @@ def test_the_budget_ends_the_loop() -> None:
     assert end.cost <= 6.0
     arena = Arena(rings(), make_split(rings(), seed=0, folds=3, test=0.2), probing=True)
     (start,) = arena.train([GOOD], cells_of(3, 1, 0))
-    late = Coach(arena, deadline=time.time() - 1).improve(start)
+    late = Coach(arena, deadline=now() - 1).improve(start)
     assert late.decisions == ()
 
 
-def test_fit_with_the_coach(tmp_path: Path) -> None:
+def test_fit_with_the_coach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwell.coach.run.UNITS", 4.0)
     settings = {
         "model": "Mlp((32,), norm='none')",
         "optimizer": "Momentum()",
@@ -123,16 +126,49 @@ def test_fit_with_the_coach(tmp_path: Path) -> None:
 def test_ctrl_c_ends_the_coach_and_keeps_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = Coach._screen
+    screen = Screen.run
 
-    def pressed(self: Coach, *arguments: Any) -> Any:
+    def pressed(self: Screen, *arguments: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return screen(self, *arguments)
 
-    monkeypatch.setattr(Coach, "_screen", pressed)
+    monkeypatch.setattr(Screen, "run", pressed)
     settings = {"model": "Mlp((16,))", "lr": "0.01", "epochs": "5", "regularize": "()"}
     run = tw.fit("wine", out=tmp_path / "run", folds=3, seeds=1, settings=settings, coach=True)
     assert run.result["interrupted"] is True
     assert not [d for d in run.result["decisions"] if d["outcome"] == "adopted"]
     assert run.result["recipe"]["lr"] == "0.01"
     assert run.result["test"]["accuracy"]["value"] > 0.5
+
+
+def test_an_augmentation_that_breaks_labels_is_refused_before_any_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the digits a half turn makes nines of sixes; a small one does not."""
+    from trainwell.coach import loop
+    from trainwell.coach.changes import Candidate
+    from trainwell.data.read import read
+    from trainwell.techniques.augment.images import Rotate
+    from trainwell.techniques.augment.own import Own
+
+    data = read("digits")
+    arena = Arena(data, make_split(data, seed=0, folds=2, test=0.2), probing=True)
+    base = dataclasses.replace(GOOD, epochs=15)
+    (start,) = arena.train([base], cells_of(2, 1, 0))
+    half_turn = Own(f"{__file__}:upside_down")
+    found = [
+        Candidate(name, dataclasses.replace(base, augment=(one,), lr=None), "gap")
+        for name, one in (("half turn", half_turn), ("small turn", Rotate(5.0)))
+    ]
+    monkeypatch.setattr(loop, "candidates", lambda *rest: found)
+    coach = Coach(arena, units=200.0)
+    prover = loop.Prover(arena, "accuracy", base.epochs, None)
+    assert [c.name for c in coach._wanted((), start, prover)] == ["small turn"]
+    ((refused, words),) = coach.refused
+    assert refused.name == "half turn" and "breaks labels" in words
+    (decision,) = loop._refusals(1, start, (), coach.refused)
+    assert decision.outcome == "refused" and decision.words == words
+
+
+def upside_down(x: torch.Tensor) -> torch.Tensor:
+    return x.flip(-1, -2)

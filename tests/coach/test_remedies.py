@@ -13,9 +13,12 @@ from trainwell.doctor.finding import Finding, Remedy
 from trainwell.recipe import Recipe, starting_recipe
 from trainwell.recipe_check import check_against
 from trainwell.techniques.augment.images import Shift
+from trainwell.techniques.init import Zero
+from trainwell.techniques.losses import MeanSquared
 from trainwell.techniques.models import Cnn, Mlp
+from trainwell.techniques.optim.first_order import Adam, Momentum
 from trainwell.techniques.regularize import L2, Dropout
-from trainwell.techniques.schedules import Constant
+from trainwell.techniques.schedules import Constant, ExponentialDecay
 
 SCHEMA = table().schema
 RECIPE = Recipe(model=Mlp((32, 32)), lr=0.01, epochs=20)
@@ -43,9 +46,42 @@ def test_a_gap_asks_for_regularisation_and_no_gap_for_capacity() -> None:
     gap = names(candidates([], RECIPE, SCHEMA, gap=0.1, error=0.0))
     assert any("dropout" in n for n in gap)
     assert not any("wide" in n for n in gap)
-    none = names(candidates([], RECIPE, SCHEMA, gap=0.0, error=0.2))
+    none = names(candidates([], RECIPE, SCHEMA, gap=0.0, error=0.05))
     assert none[:3] == ["a learning rate from a ladder", "twice as wide", "one layer deeper"]
     assert not any("dropout" in n for n in none)
+
+
+def test_a_poor_training_is_offered_what_is_usual_for_such_data() -> None:
+    small = dataclasses.replace(RECIPE, model=Mlp((2,), norm="none"), optimizer=Momentum())
+    found = candidates([], small, SCHEMA, gap=0.0, error=0.6, rows=3000)
+    named = {c.name: c for c in found}
+    assert "the network that is usual here, 128-128 units" in named
+    anew = [c for c in found if c.anew]
+    assert [c.recipe.model for c in anew] == [Mlp((128, 128))]
+    assert anew[0].recipe.epochs == small.epochs
+    assert "ReLU, batch norm and He's initial weights" in named
+    already = candidates([], dataclasses.replace(RECIPE, model=Mlp((512,))), SCHEMA, 0.0, 0.6)
+    assert not [c for c in already if "usual here" in c.name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"schedule": ExponentialDecay(rate=2.0)}, "a rate annealed over the whole training"),
+        ({"shuffle": "by_class"}, "rows shuffled in every epoch"),
+        ({"loss": MeanSquared()}, "cross-entropy as the loss"),
+        ({"optimizer": Adam(eps=1.0)}, "Adam with its defaults"),
+        ({"regularize": (Dropout(0.9),)}, "L2 1e-4 and dropout 0.2 in place of what is strong"),
+        ({"init": Zero()}, "He's initial weights"),
+        ({"batch_size": 2}, "batches of 32"),
+        ({"schedule": Constant()}, "an annealed learning rate"),
+    ],
+)
+def test_what_is_unusual_is_suspected(changes: dict[str, object], name: str) -> None:
+    recipe = dataclasses.replace(RECIPE, **changes)  # type: ignore[arg-type]
+    found = names(candidates([], recipe, SCHEMA, gap=0.1, error=0.05))
+    assert name in found[:3]
+    assert name not in names(candidates([], RECIPE, SCHEMA, gap=0.1, error=0.05))
 
 
 def test_every_candidate_changes_something_and_tunes_its_own_rate() -> None:

@@ -20,7 +20,8 @@ from trainwell.cli import main
 from trainwell.data.read import read
 
 QUICK = (
-    *("--out", "run", "--folds", "2", "--seeds", "1", "--no-ensemble", "--budget", "1h"),
+    *("--out", "run", "--folds", "2", "--seeds", "1", "--no-ensemble", "--no-coach"),
+    *("--budget", "1h"),
     *("--set", "epochs=1", "--set", "lr=0.01"),
 )
 SECONDS = 60  # a case that takes longer hangs

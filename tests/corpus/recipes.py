@@ -51,7 +51,7 @@ def quick(value: str) -> Case:
     argv = ("fit", "t.csv", "--out", "run", "--budget", "12s", "--folds", "2", "--seeds", "1")
     rate = () if value.startswith("lr=") else ("--set", "lr=0.01")
     seen: Callable[[Ended], object] = lambda ended: ended.result["test"]["accuracy"]
-    return Case(value, table, (*argv, "--no-ensemble", "--set", value, *rate), "fine",
+    return Case(value, table, (*argv, "--no-ensemble", "--no-coach", "--set", value, *rate), "fine",
                 seen=seen, slow=True)  # fmt: skip
 
 

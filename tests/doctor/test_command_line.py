@@ -18,7 +18,7 @@ from trainwell.doctor.checkup import Checkup
 FILES = Path(__file__).parent / "files"
 CHECK = {"code", "name", "level", "value", "threshold", "words", "remedies"}
 FINDING = {"code", "name", "level", "confidence", "evidence", "words", "remedies", "where"}
-FAST = ("--set", "epochs=6", "--folds", "3", "--seeds", "1", "--quiet")
+FAST = ("--set", "epochs=6", "--folds", "3", "--seeds", "1", "--quiet", "--no-coach")
 
 
 def trainwell(*args: str | Path, cwd: Path) -> tuple[int, str, str]:

@@ -153,7 +153,9 @@ def test_evidence_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_evidence_of_a_run_folder(tmp_path: Path) -> None:
-    run = tw.fit("wine", out=tmp_path / "run", folds=3, seeds=1, settings={"epochs": "5"})
+    run = tw.fit(
+        "wine", out=tmp_path / "run", folds=3, seeds=1, settings={"epochs": "5"}, coach=False
+    )
     evidence = from_run(run.folder)
     assert evidence.members == 3
     assert evidence.classes == 3
@@ -169,7 +171,7 @@ def test_evidence_of_a_run_folder(tmp_path: Path) -> None:
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that tests copy and damage."""
     out = tmp_path_factory.mktemp("run") / "run"
-    return tw.fit("wine", out=out, folds=2, seeds=1, settings={"epochs": "3"}).folder
+    return tw.fit("wine", out=out, folds=2, seeds=1, settings={"epochs": "3"}, coach=False).folder
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.data import CPU, examples, fold_inputs, members_of, table
+from trainwell.clock import now
 from trainwell.engine import ladder as module
 from trainwell.engine.ladder import Ladder, Rung, choose, climb, first_rates, rates
 from trainwell.engine.members import Examples, Member
@@ -165,11 +165,11 @@ def test_the_ladder_ends_when_time_is_up() -> None:
     recipe = Recipe(model=Linear(), optimizer=Momentum(), epochs=5, batch_size=20)
     trials = members_of(data, [recipe])
     trainer = Trainer(examples(data, recipe, trials[0].train))
-    found = climb(trials, trainer, deadline=time.time() - 1)
+    found = climb(trials, trainer, deadline=now() - 1)
     assert not found.in_time
     assert found.chosen in [r.lr for r in found.rungs]
     assert len(found.rungs) == 5
-    complete = climb(trials, trainer, deadline=time.time() + 3600)
+    complete = climb(trials, trainer, deadline=now() + 3600)
     assert complete.in_time
 
 

@@ -20,6 +20,7 @@ import torch
 from helpers.data import clips, labelled, pictures, table
 from helpers.rigged import rigged, running, workers_of
 from helpers.spreading import BASE, same, some
+from trainwell.clock import now
 from trainwell.data.bulk import map_file
 from trainwell.engine.parts import Store
 from trainwell.engine.sending import Sent
@@ -184,8 +185,8 @@ def test_parts_that_wait_get_their_share_of_the_time(jobs: int) -> None:
     recipe = dataclasses.replace(recipe, patience=10_000)
     members, ex = some(8, recipe, pictures())
     trainer = Trainer(ex, jobs=jobs)
-    trainer.train(members[:2], "warm", time.time() + 1)  # workers are started
-    found = trainer.train(members, "training", time.time() + 6)
+    trainer.train(members[:2], "warm", now() + 1)  # workers are started
+    found = trainer.train(members, "training", now() + 6)
     assert found.late
     epochs = [found.trained[i].epochs for i in range(8)]
     assert min(epochs) >= 1
@@ -196,7 +197,7 @@ def test_parts_that_wait_get_their_share_of_the_time(jobs: int) -> None:
 
 FIT = ["fit", "breast_cancer", "--seed", "3", "--folds", "3", "--seeds", "2", "--jobs", "2"]
 FIT += ["--set", "epochs=60", "--set", "patience=60", "--set", "lr=0.005"]
-FIT += ["--checkpoint", "0.1s", "--quiet"]
+FIT += ["--checkpoint", "0.1s", "--quiet", "--no-coach"]
 
 
 def command(folder: Path, *words: str) -> subprocess.Popen[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 
 import pytest
 
 from helpers.data import members_of, table
 from helpers.spreading import BASE, same, some
+from trainwell.clock import now
 from trainwell.engine.members import Member
 from trainwell.engine.parts import Store
 from trainwell.engine.population import Execution
@@ -45,14 +45,14 @@ def test_every_group_gets_its_share_of_the_time() -> None:
     ]
     _, ex = some(4)
     trainer = Trainer(ex, jobs=1)
-    found = trainer.train(members, "training", time.time() + 3)
+    found = trainer.train(members, "training", now() + 3)
     assert found.late and trainer.late
     assert all(found.trained[i].epochs > 0 for i in range(4))
 
 
 def test_no_time_at_all_trains_nobody() -> None:
     members, ex = some(3)
-    found = Trainer(ex, jobs=1).train(members, "training", time.time() - 1)
+    found = Trainer(ex, jobs=1).train(members, "training", now() - 1)
     assert found.late
     assert found.trained == {} and found.history == []
 

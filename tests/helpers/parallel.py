@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from helpers.data import LOOPED, STACKED, members_of, pictures, population, table, varied
+from trainwell.clock import now
 from trainwell.data.dataset import Dataset
 from trainwell.engine.distributed import Cut, Lost, Ranks
 from trainwell.engine.jointnorm import joint_norm
@@ -218,7 +218,7 @@ class Ended:
         seen: list[EpochScore] = []
         deadline = None
         if self.seconds is not None:
-            deadline = time.time() + (self.seconds if ranks.first else 1e6)
+            deadline = now() + (self.seconds if ranks.first else 1e6)
         part = part_of("cnn", self.checkpoint if ranks.first else None, deadline)
         case = cases()["cnn"]
         alone = population(case.data, part.members, case.way)

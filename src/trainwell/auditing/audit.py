@@ -23,6 +23,7 @@ from trainwell.auditing.gains import Audited
 from trainwell.auditing.subjects import proposed, subject_of
 from trainwell.auditing.trials import Trials
 from trainwell.budget import parse_time
+from trainwell.clock import now
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.split import Fold, Split, make_split, sample_rows
 from trainwell.engine.threads import same_threads
@@ -150,7 +151,7 @@ def audit(
             progress.say(note)
         arena = Arena(data, split, seed, jobs=jobs, steady=True)
         arena.show = lambda seen: progress.update(seen.share, f"{seen.epochs} epochs")
-        deadline = time.time() + seconds - (time.monotonic() - began)
+        deadline = now() + seconds - (time.monotonic() - began)
         auditor = Auditor(Trials(arena, chosen), plan, named, progress, deadline)
         with stop_at_interrupt(auditor.trials):
             audited = auditor.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +24,7 @@ from trainwell.auditing.looks import Reference
 from trainwell.auditing.shifted import shifts
 from trainwell.auditing.subjects import Subject
 from trainwell.auditing.trials import Trials
+from trainwell.clock import now
 from trainwell.comparing import difference as arm_difference
 from trainwell.errors import Interrupted, UserError
 from trainwell.progress import Progress
@@ -61,7 +61,7 @@ class Auditor:
     plan: Plan
     subjects: Sequence[Subject]
     progress: Progress
-    deadline: float | None = None  # `time.time()`
+    deadline: float | None = None  # `clock.now()`
     combine: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ class Auditor:
         return audited
 
     def _over(self) -> bool:
-        late = self.deadline is not None and time.time() > self.deadline
+        late = self.deadline is not None and now() > self.deadline
         return self.trials.stop or late
 
     def _settle(self) -> None:
@@ -113,7 +113,7 @@ class Auditor:
             self.progress.stage("the learning rate, of networks without augmentation")
             until = None
             if self.deadline is not None:
-                until = time.time() + TUNING_SHARE * (self.deadline - time.time())
+                until = now() + TUNING_SHARE * (self.deadline - now())
             recipe, _ = arena.tuned([recipe], until)[0]
         self.trials.recipe = recipe
 
@@ -122,7 +122,7 @@ class Auditor:
         and not tried in training."""
         self.progress.stage("how long a training takes")
         once, each = self._times(recipe)
-        left = (1 - TUNING_SHARE) * (deadline - time.time()) / SLACK
+        left = (1 - TUNING_SHARE) * (deadline - now()) / SLACK
 
         def fitting() -> int:
             arms, networks = self.plan.size(len(self.subjects))
@@ -149,9 +149,9 @@ class Auditor:
         seconds = []
         for epochs in (1, 1, 4):  # the first time workers start and files are read
             brief = dataclasses.replace(recipe, epochs=epochs, patience=epochs, lr=usual)
-            start = time.time()
+            start = now()
             arena.train([brief], cells)
-            seconds.append(time.time() - start)
+            seconds.append(now() - start)
         each = max((seconds[2] - seconds[1]) / (3 * len(cells)), 1e-5)
         return max(seconds[1] - each * len(cells), 0.0), each
 

@@ -12,7 +12,6 @@ import typer
 
 from trainwell.cli.options import (
     Budget,
-    Data,
     Group,
     ImageSize,
     Json,
@@ -27,7 +26,7 @@ from trainwell.cli.options import (
     Trust,
     test_part,
 )
-from trainwell.errors import Interrupted, visible
+from trainwell.errors import Interrupted, UserError, visible
 from trainwell.terminal import summary
 
 if TYPE_CHECKING:
@@ -35,7 +34,9 @@ if TYPE_CHECKING:
 
 
 def fit(
-    data: Data,
+    data: Annotated[
+        str | None, typer.Argument(help="A path, or a sample set's name; not with --coach-from.")
+    ] = None,
     target: Target = None,
     group: Group = None,
     kind: Kind = None,
@@ -54,10 +55,13 @@ def fit(
     coach: Annotated[
         bool,
         typer.Option("--coach/--no-coach", help="Try remedies, and keep what is proved to help."),
-    ] = False,
+    ] = True,
     metric: Annotated[
         Metric | None,
         typer.Option(help="What decides; default: balanced accuracy where classes are uneven."),
+    ] = None,
+    coach_from: Annotated[
+        Path | None, typer.Option(help="Begin with the networks of this finished run.")
     ] = None,
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
@@ -92,6 +96,8 @@ def fit(
     from trainwell.recipe import fields_as_text, parse_settings, to_toml
 
     changes = parse_settings(settings or [])
+    if data is None and (coach_from is None or show_recipe):
+        raise UserError("fit", "missing argument DATA", "Name data, or a run with --coach-from.")
     if show_recipe:
         found = planned_recipe(
             data,
@@ -126,6 +132,7 @@ def fit(
         single=single,
         coach=coach,
         metric=metric,
+        coach_from=coach_from,
         jobs=jobs,
         checkpoint=checkpoint,
         precision=precision,

@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.arms import Arena, Arm, Cell
-from trainwell.coach.loop import Decision, Outcome
+from trainwell.clock import now
+from trainwell.coach.decision import Decision, Outcome
 from trainwell.coach.remedies import difference as changes_of
 from trainwell.coach.swaps import balanced_losses, flip_test, swap_test
-from trainwell.comparing import compared, score_of
+from trainwell.comparing import compared, held_out, score_of
 from trainwell.comparing import difference as paired_arms
-from trainwell.data.dataset import IntArray, Schema
+from trainwell.data.dataset import Schema
 from trainwell.data.imbalance import imbalance_of
 from trainwell.errors import RecipeError
 from trainwell.metrics import Metric, confusion
@@ -95,7 +96,7 @@ class Balancer:
     """The tools of the comparison and what it may cost.
 
     units: trainings of one network that it may cost; unit_seconds: what one takes; deadline:
-    `time.time()`. say: told of every step.
+    `clock.now()`. say: told of every step.
     """
 
     arena: Arena
@@ -207,7 +208,7 @@ class Balancer:
         """Whether units and time allow trainings of this cost."""
         if self.arena.late or self.arena.stopped or self.used + cost > self.units:
             return False
-        return self.deadline is None or time.time() + cost * self.unit_seconds < self.deadline
+        return self.deadline is None or now() + cost * self.unit_seconds < self.deadline
 
     # ---- the proof ------------------------------------------------------------------------------
 
@@ -279,7 +280,7 @@ class Balancer:
         c, drawn towards that of all rows by two of them: two equal rows are no certainty.
         """
         labels = self.arena.data.labels
-        (rows, before), (_, after) = (self._held_out(arm) for arm in (a, b))
+        (rows, before), (_, after) = (held_out(self.arena, arm) for arm in (a, b))
         y = labels[rows]
         right = [p.argmax(axis=1) == y for p in (before, after)]
         square = (right[0] != right[1]).astype(float)
@@ -292,7 +293,7 @@ class Balancer:
         """p over all held-out rows, each judged by the mean of its networks: that of swapped
         decisions or that of balanced losses, the smaller one doubled for having looked at two."""
         data = self.arena.data
-        (rows, before), (_, after) = (self._held_out(arm) for arm in (a, b))
+        (rows, before), (_, after) = (held_out(self.arena, arm) for arm in (a, b))
         labels = data.labels[rows]
         groups = None if data.groups is None else data.groups[rows]
         said = (before.argmax(axis=1), after.argmax(axis=1))
@@ -302,23 +303,11 @@ class Balancer:
         flip = flip_test(gain, groups) if gain.sum() > 0 else 1.0
         return min(1.0, 2 * min(swap, flip))
 
-    def _held_out(self, arm: Arm) -> tuple[IntArray, Floats]:
-        """Held-out rows (n,) and the mean (n, C) of what their networks say."""
-        rows, found = [], []
-        for number, fold in enumerate(self.arena.split.folds):
-            some = [
-                p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number
-            ]
-            if some:
-                rows.append(fold.validation)
-                found.append(np.nan_to_num(np.mean(some, axis=0)))
-        return np.concatenate(rows), np.concatenate(found)
-
     def _described(self, arm: Arm) -> Arm:
         """The arm with evidence of its own decisions."""
         if arm.evidence is None:
             return arm
-        rows, chances = self._held_out(arm)
+        rows, chances = held_out(self.arena, arm)
         data = self.arena.data
         table = confusion(data.labels[rows], chances.argmax(axis=1), len(data.classes))
         return replace(arm, evidence=replace(arm.evidence, confusion=table))

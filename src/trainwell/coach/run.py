@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,18 +10,22 @@ from typing import Any
 import torch
 
 from trainwell.arms import Arena, Arm, Cell
+from trainwell.clock import now
 from trainwell.coach.balancing import Balancer
-from trainwell.coach.loop import Coach
+from trainwell.coach.loop import TRIES, Coach
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Seen
+from trainwell.recipe import starting_recipe
 from trainwell.training import CLOSING_SHARE, Work, stop_at_interrupt
 
-LEAST_SECONDS = 60.0  # for the coach, where no budget was given; else as long as training took
-UNITS = 40.0  # trainings of one network for each of the first ones, at most
-BALANCING = 3.0  # times the training, for remedies of class imbalance where no budget was given
+UNITS = 10.0  # trainings of one network for each of the first ones, at most
+LEAST_BUDGET = 30.0  # seconds given, below which there is no time for the coach
+FREE_SECONDS = 60.0  # of the nominal machine, that the coach may take where no budget was given
+ONE_ROUND = 3.0  # trainings for each of the first ones: about what one round takes
+ENSEMBLE_SHARE = 0.15  # of the budget, kept for the choice of an ensemble
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +58,23 @@ def coached(
     before = After(list(trained), list(history), list(probes), evidence, [])
     if work.interrupted or work.trainer.examples.ranks.size > 1 or work.budget.left <= 0:
         return before
+    if work.options.budget is not None and work.budget.seconds < LEAST_BUDGET:
+        work.progress.say(
+            f"a budget of {work.budget.seconds:g} s leaves no time for the coach: "
+            f"it begins at {LEAST_BUDGET:g} s"
+        )
+        return before
     work.progress.stage("coaching: diagnose, remedy, retrain, prove")
     arena = Arena(
-        work.data, work.split, work.options.seed, work.device, work.options.jobs, probing=True
+        work.data,
+        work.split,
+        work.options.seed,
+        work.device,
+        work.options.jobs,
+        probing=True,
+        # Which way is quickest differs from day to day, and with it the last bits. A budget is kept
+        # by the clock anyway.
+        steady=work.options.budget is None,
     )
     arena.show = lambda seen: _show(work, seen)
     arena.adopt(work.recipe, work.trainer)
@@ -68,25 +85,22 @@ def coached(
         history=tuple(history),
         probes=tuple(probes),
     )
-    metric, spent = work.deciding.name, work.budget.used - work.began
-    balancer = Balancer(
-        arena,
-        metric,
-        UNITS * len(trained),
-        spent / len(trained),
-        _deadline(work, BALANCING * spent),
-        work.progress.say,
-    )
+    usual = starting_recipe(work.data.schema, len(work.split.folds[0].train))
+    unit = max(work.recipe.epochs, usual.epochs)  # a training too short is no measure of cost
+    allowed, deadline = _units(work, unit), _deadline(work)
     with stop_at_interrupt(arena):
-        balanced = balancer.improve(start)
+        balanced = _balancer(work, arena, len(trained), deadline).improve(start)
+    # Uneven classes are no reason to overlook everything else: one round is left in any case.
+    units = allowed * len(trained) - balanced.cost * work.recipe.epochs / unit
     coach = Coach(
         arena,
-        metric,
-        units=UNITS * len(trained) - balanced.cost,
-        deadline=_deadline(work, spent),
+        work.deciding.name,
+        units=max(units, min(allowed, ONE_ROUND) * len(trained)),
+        unit=unit,
+        deadline=deadline,
         checks=evidence.checks,
         say=work.progress.say,
-        tried=set(balanced.tried),
+        tried=dict.fromkeys(balanced.tried, TRIES),
     )
     with stop_at_interrupt(arena):
         found = coach.improve(balanced.arm)
@@ -111,13 +125,38 @@ def coached(
     )
 
 
-def _deadline(work: Work, spent: float) -> float:
-    """When the coach ends (`time.time()`): with the budget, or, where none was given, after these
-    seconds, LEAST_SECONDS at least."""
-    left = (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
-    if work.options.budget is None:
-        left = min(left, max(LEAST_SECONDS, spent))
-    return time.time() + left
+def _balancer(work: Work, arena: Arena, networks: int, deadline: float) -> Balancer:
+    """The comparison of remedies for uneven classes: as far as the time goes, where a budget was
+    given; else by work alone, as the coach itself."""
+    given = work.options.budget is not None
+    spent = work.budget.used - work.began
+    return Balancer(
+        arena,
+        work.deciding.name,
+        units=_units(work, work.recipe.epochs) * networks,
+        unit_seconds=spent / networks if given else 0.0,
+        deadline=deadline,
+        say=work.progress.say,
+    )
+
+
+def _units(work: Work, unit: int) -> float:
+    """Trainings of `unit` epochs, for each of the first networks, that the coach may cost.
+
+    A budget that was given is kept by the clock. Without one the coach is limited by work alone, so
+    that the same command does the same everywhere: what takes FREE_SECONDS on the nominal machine
+    of `budget`, but one round, and never more than UNITS.
+    """
+    if work.options.budget is not None:
+        return UNITS
+    seconds = work.size.seconds * unit / work.size.epochs
+    return min(UNITS, max(ONE_ROUND, FREE_SECONDS / seconds))
+
+
+def _deadline(work: Work) -> float:
+    """When the coach ends (`clock.now()`): in time for the ensemble, and for scoring."""
+    share = CLOSING_SHARE + (ENSEMBLE_SHARE if work.options.ensemble else 0.0)
+    return now() + (1 - share) * work.budget.seconds - work.budget.used
 
 
 def _show(work: Work, seen: Seen) -> None:

@@ -114,13 +114,13 @@ def from_run(folder: Path) -> Evidence:
             (folder / "recipe.toml").read_text(encoding="utf-8"), Recipe(), "recipe.toml"
         )
     with whole(folder / "history.csv"):
-        history = _rows(folder / "history.csv")
+        history = read_rows(folder / "history.csv")
         if not history:
             raise ValueError("no rows")
         evidence = _evidence(history, [])
     with whole(folder / "probes.csv"):
         members, epochs = evidence.members, len(evidence.points)
-        layers = _layers(_rows(folder / "probes.csv"), members, epochs)
+        layers = _layers(read_rows(folder / "probes.csv"), members, epochs)
     with whole(folder / "run.json"):
         evidence = dataclasses.replace(evidence, layers=layers, **_told(result, recipe))
     if (folder / "oof.npz").is_file():
@@ -165,7 +165,7 @@ def _confusion(path: Path, classes: int) -> npt.NDArray[np.int64]:
     return confusion
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of history.csv or probes.csv with numbers; an empty cell is nan."""
     with path.open(newline="", encoding="utf-8") as file:
         return [

@@ -24,6 +24,7 @@ from trainwell.seeding import stream_seed
 from trainwell.techniques.schedules import WarmUp
 
 WIDENINGS = 3
+LADDER_SHARE = 0.35  # of a budget, after which a search ends with what it knows
 LEAST_EPOCHS = 4  # of a trial, where the recipe has as many
 TRIAL_ROWS, TRIAL_VALIDATION = 6_000, 2_000  # rows of one trial, at most
 
@@ -68,15 +69,15 @@ def first_rates(recipe: Recipe) -> list[float]:
     return rates(recipe.optimizer.usual_rate / 4, 5)
 
 
-def brief(recipe: Recipe, parts: int) -> Recipe:
-    """The recipe of a short trial: 1/parts of the epochs, but LEAST_EPOCHS where it has as many.
+def brief(recipe: Recipe, parts: float, least: int = LEAST_EPOCHS) -> Recipe:
+    """The recipe of a short trial: 1/parts of the epochs, but `least` where it has as many.
 
     A warm-up in epochs becomes as short as the trial is; else trials would not reach the rate.
 
     >>> brief(Recipe(epochs=60, schedule=WarmUp(epochs=6)), 3).schedule.share
     0.1
     """
-    epochs = min(recipe.epochs, max(LEAST_EPOCHS, math.ceil(recipe.epochs / parts)))
+    epochs = min(recipe.epochs, max(least, math.ceil(recipe.epochs / parts - 1e-9)))
     schedule = recipe.schedule
     if isinstance(schedule, WarmUp) and schedule.epochs is not None:
         share = min(1.0, schedule.epochs / recipe.epochs)
@@ -108,7 +109,7 @@ def climb(trials: Sequence[Member], trainer: Trainer, deadline: float | None = N
     """Try every rate on every trial (members whose recipe has no rate yet) and choose.
 
     A rung's loss is the mean validation log loss, each trial taken at its best epoch; `choose`
-    says which rung is taken. At the deadline (`time.time()`), or when somebody asks to stop, the
+    says which rung is taken. At the deadline (`clock.now()`), or when somebody asks to stop, the
     search ends with what it knows.
     """
     rungs: dict[float, Rung] = {}

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from trainwell import clock
 from trainwell.engine import checkpoint
 from trainwell.engine.distributed import Ranks
 from trainwell.engine.members import Examples, Member, Trained
@@ -113,7 +114,7 @@ class Part:
     execution: Execution
     checkpoint: Path | None
     every: float  # seconds between checkpoints
-    deadline: float | None  # `time.time()` at which training ends with the best so far
+    deadline: float | None  # `clock.now()` at which training ends with the best so far
     stop_file: Path | None
     precision: torch.dtype | None = None
     probing: bool = False
@@ -185,7 +186,7 @@ class _Clock:
         self.epoch_seconds = 0.0  # of the last epoch, scoring included
         self.deadline = part.deadline
         if self.deadline is not None:  # the time that is left, shared with parts that wait
-            self.deadline = time.time() + (self.deadline - time.time()) / part.turns
+            self.deadline = clock.now() + (self.deadline - clock.now()) / part.turns
         self.trouble: str | None = None
 
     def pause(self) -> bool:
@@ -214,11 +215,11 @@ class _Clock:
         return self.part.checkpoint is not None and time.monotonic() >= self.save_at
 
     def over(self) -> bool:
-        return self.deadline is not None and time.time() >= self.deadline
+        return self.deadline is not None and clock.now() >= self.deadline
 
     def late(self) -> bool:
         """Over, or another epoch would be."""
-        return self.deadline is not None and time.time() + self.epoch_seconds >= self.deadline
+        return self.deadline is not None and clock.now() + self.epoch_seconds >= self.deadline
 
     def epoch_done(self) -> None:
         now = time.monotonic()

@@ -7,13 +7,13 @@ gets back trained members and their history, wherever and however they were comp
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from trainwell.clock import now
 from trainwell.engine.members import Examples, Member, Trained, plan
 from trainwell.engine.parts import Outcome, Part, Store, train_part
 from trainwell.engine.population import build
@@ -59,7 +59,7 @@ class Trainer:
     examples: Examples
     store: Store = field(default_factory=Store)
     jobs: int | str | None = None  # workers, as `parse_jobs` reads them
-    deadline: float | None = None  # `time.time()`
+    deadline: float | None = None  # `clock.now()`
     remembered: Path | None = None  # file of earlier timings
     precision: torch.dtype | None = None
     probing: bool = False
@@ -218,9 +218,9 @@ def _begun(trained: Trained) -> bool:
 
 
 def _share_of_time(end: float, work: Sequence[float]) -> float:
-    """When the first of some groups should end (`time.time()`), so that all get their share."""
-    now = time.time()
-    return now + (end - now) * work[0] / sum(work)
+    """When the first of some groups should end (`clock.now()`), so that all get their share."""
+    start = now()
+    return start + (end - start) * work[0] / sum(work)
 
 
 def _places(members: int, choice: Choice, most: int) -> list[list[int]]:

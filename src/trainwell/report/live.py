@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainwell.clock import now
 from trainwell.errors import UserError
 from trainwell.progress import Progress
 from trainwell.report import plots
@@ -109,7 +110,7 @@ class LiveServer:
 
     def __exit__(self, *_: object) -> None:
         """Close, after an open page had the time to fetch the report."""
-        if self.view.report is not None and time.time() - self.view.asked < FAREWELL:
+        if self.view.report is not None and now() - self.view.asked < FAREWELL:
             time.sleep(FAREWELL)
         self.server.shutdown()
         self.server.server_close()
@@ -148,7 +149,7 @@ def _handler(view: LiveView) -> type[BaseHTTPRequestHandler]:
             port = self.connection.getsockname()[1]
             if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
                 return self._send(403, "only for this machine")
-            view.asked = time.time()
+            view.asked = now()
             done = view.report is not None and view.report.is_file()
             if self.path == "/part":
                 return self._send(205 if done else 200, "" if done else view.part())
