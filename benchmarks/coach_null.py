@@ -131,7 +131,7 @@ class Drawn(Arena):
             accuracy.append(metrics.accuracy(labels, found[-1]))
         scores = np.array(accuracy)
         made: Any = tuple(object() for _ in cells)
-        return Arm(recipe, tuple(cells), scores, scores, 1 - scores, tuple(found), made)
+        return Arm(recipe, tuple(cells), scores, scores, scores, 1 - scores, tuple(found), made)
 
 
 def simulated(world: tuple[int, float, float], times: int) -> tuple[int, int]:

@@ -26,7 +26,9 @@ from benchmarks.doctor.data import pool
 from trainwell import metrics
 from trainwell.arms import Arena, Arm, cells_of
 from trainwell.coach import changes
+from trainwell.coach.balancing import Balancer
 from trainwell.coach.loop import Coach
+from trainwell.coach.run import ONE_ROUND, improve
 from trainwell.comparing import Metric, score_of
 from trainwell.data.dataset import Dataset
 from trainwell.data.samples import load_sample
@@ -159,7 +161,8 @@ def one_split(one: OpenSet, split: int, end: float) -> dict[str, Any] | None:
     (start,) = arena.train([first], cells)
     times = [time.perf_counter() - began]
     coach = Coach(arena, one.metric, units=COST * len(cells))
-    coached = coach.improve(start)
+    balancer = Balancer(arena, one.metric, units=COST * len(cells))
+    _, coached = improve(start, balancer, coach, ONE_ROUND * len(cells))
     times.append(time.perf_counter() - began - times[0])
     searched = random_search(arena, start, one.metric, COST * len(cells), split)
     times.append(time.perf_counter() - began - sum(times))

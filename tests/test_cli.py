@@ -199,7 +199,7 @@ def test_fit_of_a_table_writes_the_run_folder_and_says_the_same_on_standard_outp
     result = table.result
     check_summary(table.done, result)
     wanted = {"run.json", "recipe.toml", "history.csv", "findings.json", "decisions.json"}
-    wanted |= {"probes.csv", "doctor.json"}
+    wanted |= {"probes.csv", "doctor.json", "request.json"}
     wanted |= {"oof.npz", "model", "report.html", "log.txt"}
     assert {p.name for p in table.run.iterdir()} == wanted
     assert {p.name for p in (table.run / "model").iterdir()} == {
@@ -462,7 +462,7 @@ def test_report_is_drawn_again(table: Trained) -> None:
     before = page.read_bytes()
     page.unlink()
     done = trainwell("report", "run", "--json", cwd=table.place)
-    assert (done.code, done.json) == (0, {"report": "run/report.html"})
+    assert (done.code, done.json) == (0, {"report": "run/report.html", "pictures": []})
     assert page.read_bytes() == before
 
 
@@ -570,7 +570,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "predict damaged card": (("predict", "cards", "trees.csv"), ("cards", "damaged")),
     "predict damaged weights": (("predict", "weights", "trees.csv"), ("weights", "damaged")),
     "predict no place": ((*PREDICT, "trees.csv", "-o", "one.csv/x"), ("one.csv/x", "written")),
-    "report no run": (("report", "empty"), ("empty", "holds no finished run")),
+    "report no run": (("report", "empty"), ("empty", "no finished run in it")),
     "data name": (("data", "irs"), ("irs", "no sample data set", "iris")),
     "technique name": (("techniques", "Adma"), ("Adma", "Adam")),
 }

@@ -28,7 +28,10 @@ from benchmarks.doctor.judge import truths
 from benchmarks.doctor.trainings import fold_number
 from benchmarks.doctor.zoo import all_cases, load_card
 from trainwell.arms import Arena, Arm, Cell
+from trainwell.coach.balancing import Balancer
 from trainwell.coach.loop import Coach
+from trainwell.coach.run import ONE_ROUND, improve
+from trainwell.metrics import Metric
 from trainwell.model import assemble, balanced
 from trainwell.seeding import stream_seed
 from trainwell.stats import wilson
@@ -107,16 +110,17 @@ def coach_case(case: Case, home: Path, end: float) -> dict[str, Any] | None:
     kept = json.loads((home / case.name / f"run{RUN}.checks.json").read_text(encoding="utf-8"))
     cases = all_cases()
     usual = next((c.recipe for c in cases if c.name == case.twin), case.recipe)
-    metric = "balanced_accuracy" if case.metric == "balanced" else "accuracy"
+    metric: Metric = "balanced_accuracy" if case.metric == "balanced" else "accuracy"
+    began = time.perf_counter()
     coach = Coach(
         arena,
-        metric,  # type: ignore[arg-type]
+        metric,
         units=COST * MEMBERS,
         unit=usual.epochs,
         checks=read_checks(kept["checks"] or []),
     )
-    began = time.perf_counter()
-    ended = coach.improve(start)
+    balancer = Balancer(arena, metric, units=COST * MEMBERS)
+    _, ended = improve(start, balancer, coach, ONE_ROUND * MEMBERS)
     seconds = time.perf_counter() - began
     key = "test_balanced" if case.metric == "balanced" else "test_accuracy"
     twin = load_card(case.twin or case.name, home)[key][RUN * MEMBERS : (RUN + 1) * MEMBERS]

@@ -19,6 +19,9 @@ CONVOLUTION_SPEED, MATRIX_SPEED, STEP_SECONDS = 80e9, 30e9, 3e-4
 SIZES = ((5, 3), (5, 2), (5, 1), (3, 1), (1, 1))
 SHORT, LONG = 40.0, 480.0  # seconds of training to aim at where no budget is given
 TRAINING_SHARE = 0.6  # of a given budget; the rest is reading, ladder, yardsticks and scoring
+COACHED_SHARE = 0.3  # of it, for more than one seed per fold where a coach comes after
+LEAST_TO_COACH = 30.0  # seconds given, below which there is no time for a coach
+COACH_SECONDS, COACH_TIMES = 60.0, 3.0  # without one: of a coach, or times the training's
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,10 @@ def plan_size(
     return Size(f, s, fewer, seconds(f, s) * fewer)
 
 
-def default_budget(size: Size) -> float:
-    """Seconds that a run without a given budget may take, with room for a slow machine."""
-    return 120.0 + 3.0 * size.seconds
+def default_budget(size: Size, coach: bool = False) -> float:
+    """Seconds that a run without a given budget may take, with room for a slow machine.
+
+    coach: whether one comes after, which is limited by work and must not be cut short by a clock.
+    """
+    more = max(COACH_SECONDS, COACH_TIMES * size.seconds) if coach else 0.0
+    return 120.0 + 3.0 * (size.seconds + more)

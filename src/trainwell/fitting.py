@@ -221,6 +221,7 @@ def carry_out(
             raise
         except UserError:  # a mistake: another attempt may use the same folder
             work.trainer.store.remove()
+            (folder / "request.json").unlink(missing_ok=True)
             raise
         except Exception as error:
             error.run_folder = folder  # type: ignore[attr-defined]  # where log.txt is

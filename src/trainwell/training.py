@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from trainwell.budget import (
+    COACHED_SHARE,
+    LEAST_TO_COACH,
     TRAINING_SHARE,
     Budget,
     Size,
@@ -81,6 +83,7 @@ class Work:
     deciding: Deciding  # the metric by which trainings are compared
     interrupted: bool = False
     began: float = 0.0  # seconds of the budget that were used when the networks began to train
+    epoch_seconds: float = 0.0  # of one epoch of one network, as it was; 0 where none was trained
 
 
 def prepare(
@@ -102,7 +105,7 @@ def prepare(
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
     size, threads, parameters, cost = _sized(data, probe, recipe, options)
-    budget = Budget(budget_seconds(options) or default_budget(size), began)
+    budget = Budget(budget_seconds(options) or default_budget(size, options.coach), began)
     warnings = []
     if size.epochs < recipe.epochs:
         warnings.append(f"{size.epochs} epochs instead of {recipe.epochs}, to fit the time budget")
@@ -170,17 +173,17 @@ def _sized(
     seconds = budget_seconds(options)
     by_hand = {"epochs"} & set(options.settings) or options.recipe is not None
     chosen = bool(by_hand) or options.folds is not None or options.seeds is not None
-    size = plan_size(
-        len(rows),
-        recipe.batch_size,
-        recipe.epochs,
-        work,
-        convolves,
-        None if seconds is None else seconds * TRAINING_SHARE,
-        options.folds,
-        options.seeds,
-        keep_epochs=(seconds is None and chosen) or options.coach_from is not None,
-    )
+    keep_epochs = (seconds is None and chosen) or options.coach_from is not None
+
+    def planned(share: float, folds: int | None) -> Size:
+        aim = None if seconds is None else seconds * share
+        size = (len(rows), recipe.batch_size, recipe.epochs, work, convolves)
+        return plan_size(*size, aim, folds, options.seeds, keep_epochs)
+
+    size = planned(TRAINING_SHARE, options.folds)
+    coached = options.coach and seconds is not None and seconds >= LEAST_TO_COACH
+    if coached and options.seeds is None and size.seeds > 1:  # rather tries than more seeds
+        size = planned(COACHED_SHARE, size.folds)
     return size, threads, parameters, work
 
 
@@ -227,6 +230,8 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     with stop_at_interrupt(work.trainer):
         result = work.trainer.train(members, "training", now() + work.budget.left - keep)
     torch.set_num_threads(work.threads)
+    if result.history:
+        work.epoch_seconds = (work.budget.used - work.began) / len(result.history)
     if result.stopped:
         work.interrupted = True
         work.progress.say("interrupted: keeping the best weights so far")

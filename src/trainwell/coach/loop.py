@@ -136,7 +136,10 @@ class Coach:
             fits = cheap and screening + proof <= left and own <= left / 2
             if fits and self._worth(candidate, arm):
                 wanted = more
-        return wanted if self._may(0.0) else []
+        if found and not (wanted and self._may(0.0)):
+            self.say("the budget does not allow another round")
+            return []
+        return wanted
 
     def _worth(self, candidate: Candidate, arm: Arm) -> bool:
         """Whether an augmentation keeps labels and changes something, as the audit looks at it
@@ -175,7 +178,9 @@ class Coach:
             key = _rateless(candidate)
             self.tried[key] = self.tried.get(key, 0) + 1
         self.say(f"trying {', '.join(c.name for c in wanted)}")
-        cost = SCREENING * (self.units - self.used)
+        left = self.units - self.used
+        proof = max(prover.cost(arm, [c]) for c in wanted)  # of one, which must be left
+        cost = min(SCREENING * left, left - proof)
         wide = _wide(findings, _gap(arm)[1])
         screen = Screen(self.arena, self.metric, prover.unit, wide, cost, self.deadline)
         screened, used = screen.run(arm, wanted)
@@ -192,6 +197,9 @@ class Coach:
             self.used += prover.used
             self.proved += [*(p.arm for p in proved if p.arm is not None), *prover.whole_placebo()]
         made = _decisions(number, arm, findings, proved, screened, self.metric)
+        if not proved and (self.arena.late or self.arena.stopped):
+            words = "the budget ended during the short trainings"
+            made = [replace(d, outcome="not trained", words=words) for d in made]
         share = 1 / max(len(made), 1)
         spent, seconds = self.used - before, time.monotonic() - began
         made = [replace(d, cost=spent * share, seconds=round(seconds * share, 2)) for d in made]

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from trainwell.arms import Arena, Arm, Cell
+from trainwell.budget import COACH_SECONDS, COACH_TIMES, LEAST_TO_COACH
 from trainwell.clock import now
-from trainwell.coach.balancing import Balancer
-from trainwell.coach.loop import TRIES, Coach
+from trainwell.coach.balancing import Balanced, Balancer
+from trainwell.coach.loop import TRIES, Coach, Coached
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
@@ -22,9 +23,7 @@ from trainwell.recipe import starting_recipe
 from trainwell.training import CLOSING_SHARE, Work, stop_at_interrupt
 
 UNITS = 10.0  # trainings of one network for each of the first ones, at most
-LEAST_BUDGET = 30.0  # seconds given, below which there is no time for the coach
-FREE_SECONDS = 60.0  # of the nominal machine, that the coach may take where no budget was given
-ONE_ROUND = 3.0  # trainings for each of the first ones: about what one round takes
+ONE_ROUND = COACH_TIMES  # trainings for each of the first ones: about what one round takes
 ENSEMBLE_SHARE = 0.15  # of the budget, kept for the choice of an ensemble
 
 
@@ -58,10 +57,10 @@ def coached(
     before = After(list(trained), list(history), list(probes), evidence, [])
     if work.interrupted or work.trainer.examples.ranks.size > 1 or work.budget.left <= 0:
         return before
-    if work.options.budget is not None and work.budget.seconds < LEAST_BUDGET:
+    if work.options.budget is not None and work.budget.seconds < LEAST_TO_COACH:
         work.progress.say(
             f"a budget of {work.budget.seconds:g} s leaves no time for the coach: "
-            f"it begins at {LEAST_BUDGET:g} s"
+            f"it begins at {LEAST_TO_COACH:g} s"
         )
         return before
     work.progress.stage("coaching: diagnose, remedy, retrain, prove")
@@ -87,26 +86,25 @@ def coached(
     )
     usual = starting_recipe(work.data.schema, len(work.split.folds[0].train))
     unit = max(work.recipe.epochs, usual.epochs)  # a training too short is no measure of cost
-    allowed, deadline = _units(work, unit), _deadline(work)
-    with stop_at_interrupt(arena):
-        balanced = _balancer(work, arena, len(trained), deadline).improve(start)
-    # Uneven classes are no reason to overlook everything else: one round is left in any case.
-    units = allowed * len(trained) - balanced.cost * work.recipe.epochs / unit
+    deadline = _deadline(work)
+    allowed = _units(work, unit, len(trained), deadline)
     coach = Coach(
         arena,
         work.deciding.name,
-        units=max(units, min(allowed, ONE_ROUND) * len(trained)),
+        units=allowed * len(trained),
         unit=unit,
         deadline=deadline,
         checks=evidence.checks,
         say=work.progress.say,
-        tried=dict.fromkeys(balanced.tried, TRIES),
     )
+    # A budget is kept by the clock, whatever that leaves to the rounds.
+    least = min(allowed, ONE_ROUND) if work.options.budget is None else 0.0
     with stop_at_interrupt(arena):
-        found = coach.improve(balanced.arm)
+        balancer = _balancer(work, arena, len(trained), deadline)
+        balanced, found = improve(start, balancer, coach, least * len(trained))
     work.interrupted = arena.stopped
     torch.set_num_threads(work.threads)
-    decisions = [d.to_json() for d in (*balanced.decisions, *found.decisions)]
+    decisions = [d.to_json() for d in found.decisions]
     seen = {id(a): a for a in (start, balanced.arm, *coach.proved)}  # each once, in their order
     arms = tuple(a for a in seen.values() if a is not found.arm)
     if found.arm is start:
@@ -125,32 +123,48 @@ def coached(
     )
 
 
+def improve(start: Arm, balancer: Balancer, coach: Coach, least: float) -> tuple[Balanced, Coached]:
+    """Remedies for uneven classes first, then the coach's rounds: what came of the first, and of
+    both together.
+
+    What the first cost is no longer there for the rounds; but uneven classes are no reason to
+    overlook everything else, so that they have `least` units in any case.
+    """
+    first = balancer.improve(start)
+    booked = first.cost * start.recipe.epochs / (coach.unit or start.recipe.epochs)
+    coach.units = max(coach.units - booked, least)
+    coach.tried |= dict.fromkeys(first.tried, TRIES)
+    then = coach.improve(first.arm)
+    both = (*first.decisions, *then.decisions)
+    return first, dataclasses.replace(then, decisions=both, cost=booked + then.cost)
+
+
 def _balancer(work: Work, arena: Arena, networks: int, deadline: float) -> Balancer:
     """The comparison of remedies for uneven classes: as far as the time goes, where a budget was
     given; else by work alone, as the coach itself."""
     given = work.options.budget is not None
-    spent = work.budget.used - work.began
     return Balancer(
         arena,
         work.deciding.name,
-        units=_units(work, work.recipe.epochs) * networks,
-        unit_seconds=spent / networks if given else 0.0,
+        units=_units(work, work.recipe.epochs, networks, deadline) * networks,
+        unit_seconds=work.epoch_seconds * work.recipe.epochs if given else 0.0,
         deadline=deadline,
         say=work.progress.say,
     )
 
 
-def _units(work: Work, unit: int) -> float:
+def _units(work: Work, unit: int, networks: int, deadline: float) -> float:
     """Trainings of `unit` epochs, for each of the first networks, that the coach may cost.
 
-    A budget that was given is kept by the clock. Without one the coach is limited by work alone, so
-    that the same command does the same everywhere: what takes FREE_SECONDS on the nominal machine
-    of `budget`, but one round, and never more than UNITS.
+    With a budget as many as there is time for, by how long the first networks took. Without one the
+    coach is limited by work alone, so that the same command does the same everywhere: what takes
+    COACH_SECONDS on the nominal machine of `budget`, but one round, and never more than UNITS.
     """
     if work.options.budget is not None:
-        return UNITS
+        each = work.epoch_seconds * unit * networks
+        return min(UNITS, max(0.0, deadline - now()) / each) if each else UNITS
     seconds = work.size.seconds * unit / work.size.epochs
-    return min(UNITS, max(ONE_ROUND, FREE_SECONDS / seconds))
+    return min(UNITS, max(ONE_ROUND, COACH_SECONDS / seconds))
 
 
 def _deadline(work: Work) -> float:
