@@ -28,7 +28,6 @@ from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
 from trainwell.data.ranges import fit_ranges
 from trainwell.data.read import read
-from trainwell.data.split import sample_rows
 from trainwell.doctor.collect import collect, described
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check
@@ -59,7 +58,7 @@ from trainwell.run import (
     write_history,
     write_probes,
 )
-from trainwell.seeding import stream_seed
+from trainwell.showing import write_examples
 from trainwell.training import (
     Work,
     best_of,
@@ -74,7 +73,6 @@ Floats = npt.NDArray[np.float64]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 CHECK_SHARE, CHECK_SECONDS = 0.03, (1.0, 5.0)  # of the budget; at least and at most
 LEAST_TO_CHECK = 15.0  # seconds of budget below which nothing is checked
-THUMBNAILS = 40  # pictures kept for the report
 
 
 def fit(
@@ -437,9 +435,5 @@ def _save(
     write_history(folder / "history.csv", history)
     write_probes(folder / "probes.csv", probes)
     models.save(model, folder / "model")
-    if work.data.kind == "images":
-        seed = stream_seed(work.options.seed, "thumbnails")
-        rows = sample_rows(work.split.development, work.data.labels, THUMBNAILS, seed)
-        np.savez_compressed(
-            folder / "examples.npz", images=work.data.inputs[rows], labels=work.data.labels[rows]
-        )
+    rows, seed = work.split.development, work.options.seed
+    write_examples(folder, work.data, work.recipe.augment, rows, seed)

@@ -18,6 +18,7 @@ import numpy as np
 
 from trainwell.errors import DataError
 from trainwell.report import ensemble, figures, findings, generated
+from trainwell.report.augmented import augmented_sheet, read_augmented
 from trainwell.report.mistakes import cards, read_mistakes
 from trainwell.run import whole
 
@@ -76,7 +77,9 @@ def write_report(run: Path) -> Path:
         probes = read_probes(Path(run) / "probes.csv")
     with whole(Path(run) / "mistakes.npz"):
         mistakes = read_mistakes(Path(run))
-    page = render(facts, history, examples, Path(run), probes, mistakes)
+    with whole(Path(run) / "augmented.npz"):
+        augmented = augmented_sheet(facts, read_augmented(Path(run)))
+    page = render(facts, history, examples, Path(run), probes, mistakes, augmented)
     out = Path(run) / "report.html"
     out.write_text(page, encoding="utf-8")
     return out
@@ -127,6 +130,7 @@ def render(
     folder: Path | None = None,
     probes: Sequence[Mapping[str, Any]] = (),
     mistakes: Any = None,
+    augmented: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as text."""
     return (
@@ -145,6 +149,7 @@ def render(
             gap=gap(facts),
             trust=trust(facts),
             mistakes=cards(facts, mistakes),
+            augmented=augmented,
             generated=generated.sections(facts, folder),
             data_rows=data_rows(facts.get("data") or {}),
             folder=contents(folder) if folder else [],
