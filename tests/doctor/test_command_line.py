@@ -86,7 +86,7 @@ def test_check_looks_at_the_recipe(tmp_path: Path) -> None:
         (("check", "wine", "--set", "lr=-1"), "lr"),
         (("diagnose", "nowhere"), "does not exist"),
         (("diagnose", "."), "."),
-        (("compare", "start", "wine"), "argument"),
+        (("compare", "start", "wine"), "two recipes"),
     ],
 )
 def test_mistakes_get_one_message_and_exit_code_2(
