@@ -82,7 +82,7 @@ def others(recipe: Recipe, schema: Schema) -> list[Other]:
     and networks of one's own (Custom) get other seeds and partial samples only.
 
     >>> from trainwell.data.dataset import TableSchema
-    >>> [o.name for o in others(Recipe(model=Mlp((8,)), lr=0.1), TableSchema(()))]
+    >>> [o.name for o in others(Recipe(model=Mlp((8,)), lr=0.1), TableSchema((), "y"))]
     ['tanh units', 'other seeds', 'deeper', '80 % of the rows', 'no hidden layer']
     """
     same = [
