@@ -46,6 +46,7 @@ RATES = (0.3, 1.0, 3.0)  # times the recipe's, tried for another architecture
 LEAST_SECONDS = 15.0  # of budget below which nothing more is trained
 MORE_SHARE = 0.1  # of a given budget for other kinds, besides what training has left of its share
 MORE_TIMES, MORE_LEAST = 1.5, 5.0  # without one: times the recipe's training, or these seconds
+CHOOSING_SHARE = 0.07  # of the budget, kept for the choice itself
 SAFETY = 0.8  # of the time that is left may be planned
 
 
@@ -145,7 +146,9 @@ def affordable(work: Work, wanted: Sequence[Other]) -> list[Other]:
             if given
             else max(MORE_LEAST, MORE_TIMES * own)
         )
-        left = SAFETY * ((1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used)
+        left = SAFETY * (
+            (1 - CLOSING_SHARE - CHOOSING_SHARE) * work.budget.seconds - work.budget.used
+        )
         pace = (work.budget.used - work.began) / max(own, 1e-9)  # seconds per nominal second
         chosen, planned = [], 0.0
         for other in wanted:
@@ -198,7 +201,7 @@ def train_others(work: Work, wanted: Sequence[Other]) -> list[Kind]:
         steady=True,  # measuring what is quickest would take longer than it gains
         show=lambda seen: _show(work, seen),
     )
-    deadline = now() + (1 - CLOSING_SHARE) * work.budget.seconds - work.budget.used
+    deadline = now() + (1 - CLOSING_SHARE - CHOOSING_SHARE) * work.budget.seconds - work.budget.used
     work.progress.stage(f"training {len(wanted)} other kinds of networks")
     with stop_at_interrupt(trainer):
         ready = [_with_rate(work, trainer, other, deadline) for other in wanted]
