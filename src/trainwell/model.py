@@ -180,7 +180,8 @@ def joined(models: Sequence[Model]) -> Model:
             places.append((place, model.folds))
             folds += model.folds
         parts += [replace(part, fold=part.fold + place) for part in model.parts]
-    return Model(models[0].schema, models[0].classes, tuple(folds), tuple(parts), models[0].ranges)
+    known = (model.ranges for model in models if model.ranges is not None)
+    return Model(models[0].schema, models[0].classes, tuple(folds), tuple(parts), next(known, None))
 
 
 def _same(one: Sequence[nn.Module], other: Sequence[nn.Module]) -> bool:

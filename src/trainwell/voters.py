@@ -26,6 +26,7 @@ def voted(work: Work, folder: Path, outcome: Outcome, tried: Sequence[Kind]) -> 
     usable = tuple(t for t in outcome.trained if t.best_epoch)
     own = Kind("recipe", "recipe", work.recipe, usable, tuple(work.inputs.layers))
     voting = vote(work, own, tried)
+    ranges = outcome.whole.ranges  # of the training rows: the same for whatever is kept
     if voting.kept == "another kind":
         outcome = _replaced(work, folder, outcome, voting)
     outcome = replace(outcome, model=voting.model, voting=voting)
@@ -36,6 +37,7 @@ def voted(work: Work, folder: Path, outcome: Outcome, tried: Sequence[Kind]) -> 
             work.warnings.append(
                 "validation scores are those of the ensemble that the single network learned from"
             )
+    outcome = replace(outcome, model=replace(outcome.model, ranges=ranges))
     models.save(outcome.model, folder / "model")
     return outcome
 

@@ -92,6 +92,8 @@ def _tables(path: Path, schema: TableSchema, classes: tuple[str, ...]) -> Iterat
         if len(rows.frame):
             yield from _sliced(rows_like(rows, schema, classes), done, share)
             done = share
+    if not done:
+        raise DataError(path.name, "expected rows of data, got none", "Name another file.")
 
 
 def _table_rows(path: Path, schema: TableSchema) -> Iterator[tuple[Rows, float]]:
