@@ -108,6 +108,7 @@ def test_a_run_folder_that_vanishes_ends_in_a_message(tmp_path: Path) -> None:
 def test_two_fits_cannot_share_a_folder(tmp_path: Path) -> None:
     run = tmp_path / "run"
     longer = [w.replace("=40", "=40000").replace("40s", "1h") for w in QUICK]
+    longer += ["--set", "lr=0.001"]  # no search for a rate, which would be as long
     first = start("fit", "wine", *longer, "--no-coach", "--out", str(run), folder=tmp_path)
     assert wait_for(first, run / "log.txt", "training ")
     told = ended(start("fit", "wine", *QUICK, "--out", str(run), folder=tmp_path), code=2)

@@ -82,7 +82,7 @@ def test_all_mistakes_at_once() -> None:
     assert epoch.startswith('no field "epoch". Did you mean "epochs"? Choices: model, init,')
     assert lr == "lr must be > 0, got -1.0"
     assert schedule.startswith('schedule: no "StepDecy". Did you mean "StepDecay"?')
-    assert batch == "batch_size must be ≥ 2, got 1"
+    assert batch == "batch_size must be ≥ 2 and ≤ 1000000000, got 1"
     assert model == "model must be one of Linear, Mlp, Cnn, ResNet, AudioCnn, Custom, got 3"
 
 
