@@ -25,6 +25,7 @@ UNPICKLING = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "t
 # Who may import a module that can run code from a file, and why.
 ALLOWED = {
     ("engine/sending.py", "pickle"): "arrays to worker processes that this process has started",
+    ("claims/running.py", "joblib"): "starts processes that try claims; no file is loaded",
     ("engine/spread.py", "joblib"): "starts those processes; no file is loaded",
     ("engine/workers.py", "joblib"): "counts cores",
 }
