@@ -67,7 +67,8 @@ def covers(kind: str, change: str, seed: int, place: Path, **options: Any) -> bo
     small = {"model": "Cnn(channels=(4,))"} if kind != "table" else {}
     run = tw.fit(
         source(kind, place, seed), kind=kind, settings=QUICK | small | {field: value},
-        **({"folds": 2, "seeds": 1, "jobs": 1, "seed": seed, "budget": "1h"} | options),
+        **({"folds": 2, "seeds": 1, "jobs": 1, "seed": seed, "coach": False,
+            "ensemble": False, "budget": "1h"} | options),
         out=place / f"{kind}-{seed}",
     )  # fmt: skip
     found = run.result["test"]["accuracy"]
@@ -107,7 +108,13 @@ def test_a_test_of_what_has_a_signal_is_not_at_chance(tmp_path: Path) -> None:
     path = tmp_path / "told.npz"
     np.savez(path, X=np.random.default_rng(0).normal(size=(ROWS, 8)) + 2 * y[:, None], y=y)
     run = tw.fit(
-        path, settings=QUICK | {"epochs": 20}, folds=2, seeds=1, out=tmp_path / "run", jobs=1
+        path,
+        settings=QUICK | {"epochs": 20},
+        folds=2,
+        seeds=1,
+        out=tmp_path / "run",
+        jobs=1,
+        coach=False,
     )
     assert run.result["test"]["accuracy"]["low"] > 0.6
 
@@ -156,7 +163,7 @@ def test_a_constant_in_test_rows_changes_no_parameter(
     for place in (plain, changed):
         run = tw.fit(
             place, kind=kind, settings=QUICK | small | {"preprocess": chain}, folds=2, seeds=1,
-            jobs=1, budget="1h", out=place.parent / "run",
+            jobs=1, budget="1h", out=place.parent / "run", coach=False, ensemble=False,
         )  # fmt: skip
         weights.append((run.folder / "model" / "weights.safetensors").read_bytes())
         scores.append(run.result["test"]["log_loss"]["value"])
