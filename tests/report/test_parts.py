@@ -13,7 +13,8 @@ from PIL import Image
 from helpers import made
 from trainwell.report import page
 from trainwell.report.coaching import gains
-from trainwell.report.mistakes import cards, picture_uri, sound_uri, spectrogram_uri
+from trainwell.report.media import wav_uri
+from trainwell.report.mistakes import cards, picture_uri, spectrogram_uri
 
 
 def opened(uri: str) -> bytes:
@@ -22,7 +23,7 @@ def opened(uri: str) -> bytes:
 
 def test_a_sound_in_the_page_is_the_clip() -> None:
     clip = np.arange(-400, 400, dtype=np.int16) * 50
-    with wave.open(io.BytesIO(opened(sound_uri(clip, 8000)))) as file:
+    with wave.open(io.BytesIO(opened(wav_uri(clip, 8000)))) as file:
         assert file.getframerate() == 8000
         assert np.array_equal(np.frombuffer(file.readframes(800), "<i2"), clip)
 

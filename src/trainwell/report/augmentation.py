@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from trainwell.files import write_whole
 from trainwell.report import svg
 from trainwell.report.figures import both
+from trainwell.report.media import png_uri, wav_uri
 from trainwell.report.page import environment
 from trainwell.report.plots import thumbnails
 from trainwell.report.svg import Scale
@@ -209,16 +208,7 @@ def wav(clip: npt.NDArray[np.float32], rate: int) -> str:
     >>> wav(np.zeros(8, np.float32), 8000)[:22]
     'data:audio/wav;base64,'
     """
-    import wave
-
-    buffer = io.BytesIO()
-    pcm = (clip.clip(-1, 1) * 32767).round().astype("<i2")
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(pcm.tobytes())
-    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return wav_uri((clip.clip(-1, 1) * 32767).round().astype(np.int16), rate)
 
 
 def spectrogram(clip: npt.NDArray[np.float32], rate: int) -> str:
@@ -243,6 +233,4 @@ def heat(values: npt.NDArray[np.float32], low: float, high: float) -> str:
     colours = stops[first] * (1 - part) + stops[first + 1] * part
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(colours.round().astype(np.uint8)).save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return png_uri(Image.fromarray(colours.round().astype(np.uint8)))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trainwell.report import plots
-from trainwell.report.mistakes import SECONDS, sound_uri, spectrogram_uri
+from trainwell.report.media import wav_uri
+from trainwell.report.mistakes import SECONDS, spectrogram_uri
 
 Json = Mapping[str, Any]
 
@@ -52,7 +53,7 @@ def augmented_sheet(facts: Json, arrays: Mapping[str, Any] | None) -> dict[str, 
     return {
         "clips": [
             [
-                {"picture": spectrogram_uri(c[:most], rate), "sound": sound_uri(c[:most], rate)}
+                {"picture": spectrogram_uri(c[:most], rate), "sound": wav_uri(c[:most], rate)}
                 for c in row[:4]
             ]
             for row in rows

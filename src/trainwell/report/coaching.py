@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainwell.report import svg
+from trainwell.report.numbers import known
 from trainwell.report.svg import Scale
 
 ROW = 26.0
@@ -26,14 +26,14 @@ def gains(
     decisions: of run.json. Shaded: what would not matter. Remedies without a comparison (screened
     out, not trained) are left to the table. No comparison: no picture.
     """
-    rows = [d for d in decisions if _number((d.get("difference") or {}).get("value")) is not None]
+    rows = [d for d in decisions if known((d.get("difference") or {}).get("value")) is not None]
     if not rows:
         return ""
     letters = int(width / 16)
     labels = [svg.shorten(str(d.get("tried")), letters) for d in rows]
     left = 14 + 6.9 * max(map(len, labels))
     values = [100 * v for d in rows for v in _ends(d)]
-    values += [100 * p for d in rows if (p := _number(d.get("placebo"))) is not None]
+    values += [100 * p for d in rows if (p := known(d.get("placebo"))) is not None]
     low, high = min(-1.0, *values), max(1.0, *values)
     pad = 0.04 * (high - low)
     x = Scale(low - pad, high + pad, left, width - 96)
@@ -63,7 +63,7 @@ def _row(
     if len(ends) == 3:
         parts.append(svg.line(x(100 * ends[0]), y, x(100 * ends[2]), y, f"whisker {part}"))
     parts.append(svg.circle(x(100 * difference["value"]), y, 4.5, f"dot {part}", told))
-    placebo = _number(d.get("placebo"))
+    placebo = known(d.get("placebo"))
     if placebo is not None:
         at = x(100 * placebo)
         parts.append(svg.line(at, y - 6, at, y + 6, "whisker train"))
@@ -73,10 +73,5 @@ def _row(
 
 def _ends(d: Mapping[str, Any]) -> list[float]:
     """Low end, value and high end as far as they are known."""
-    found = [_number(d["difference"].get(k)) for k in ("low", "value", "high")]
+    found = [known(d["difference"].get(k)) for k in ("low", "value", "high")]
     return [v for v in found if v is not None]
-
-
-def _number(value: Any) -> float | None:
-    ok = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if ok else None

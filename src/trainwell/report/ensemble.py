@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from trainwell.files import write_whole
 from trainwell.report import svg
 from trainwell.report.figures import both
+from trainwell.report.numbers import finite
 from trainwell.report.svg import Scale
 
 Json = Mapping[str, Any]
@@ -129,12 +129,12 @@ def percent(value: Any) -> str:
     >>> percent(0.9833), percent(None)
     ('98.3 %', '–')
     """
-    return f"{100 * value:.1f} %" if _finite(value) else "–"
+    return f"{100 * value:.1f} %" if finite(value) else "–"
 
 
 def decimals(value: Any) -> str:
     """A log loss."""
-    return f"{value:.4f}" if _finite(value) else "–"
+    return f"{value:.4f}" if finite(value) else "–"
 
 
 def points(interval: Any) -> str:
@@ -152,17 +152,13 @@ def nats(interval: Any) -> str:
 
 
 def _signed(interval: Any, scale: float, digits: int) -> str:
-    if not isinstance(interval, Mapping) or not _finite(interval.get("value")):
+    if not isinstance(interval, Mapping) or not finite(interval.get("value")):
         return "–"
     low, high = interval.get("low"), interval.get("high")
     shown = f"{scale * interval['value']:+.{digits}f}"
-    if not _finite(low) or not _finite(high):
+    if not finite(low) or not finite(high):
         return shown
     return f"{shown} [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
-
-
-def _finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 # ---- pictures -------------------------------------------------------------------------------
@@ -236,7 +232,7 @@ def _scale(intervals: Sequence[Any], left: float, right: float, must: float | No
     found = [must] if must is not None else []
     for interval in intervals:
         if isinstance(interval, Mapping):
-            found += [v for k in ("value", "low", "high") if _finite(v := interval.get(k))]
+            found += [v for k in ("value", "low", "high") if finite(v := interval.get(k))]
     low, high = (min(found), max(found)) if found else (0.0, 1.0)
     if high - low < 1e-3:
         low, high = low - 1e-3, high + 1e-3
@@ -244,11 +240,11 @@ def _scale(intervals: Sequence[Any], left: float, right: float, must: float | No
 
 
 def _whisker(interval: Any, scale: Scale, y: float, part: str, tip: str) -> list[str]:
-    if not isinstance(interval, Mapping) or not _finite(interval.get("value")):
+    if not isinstance(interval, Mapping) or not finite(interval.get("value")):
         return []
     parts = []
     low, high = interval.get("low"), interval.get("high")
-    if _finite(low) and _finite(high):
+    if finite(low) and finite(high):
         parts.append(svg.line(scale(float(low)), y, scale(float(high)), y, f"whisker {part}"))
     parts.append(svg.circle(scale(float(interval["value"])), y, 4.5, f"dot {part}", tip))
     return parts
@@ -266,7 +262,7 @@ def diversity(found: Json) -> str:
         [apart[i][j] if j > i else both_wrong[i][j] if j < i else None for j in range(size)]
         for i in range(size)
     ]
-    most = max((v for row in values for v in row if _finite(v)), default=1.0) or 1.0
+    most = max((v for row in values for v in row if finite(v)), default=1.0) or 1.0
     parts = []
     for i, name in enumerate(names):
         y = 8 + 28.0 * i
@@ -277,7 +273,7 @@ def diversity(found: Json) -> str:
         )
         for j in range(size):
             value = values[i][j]
-            if not _finite(value):
+            if not finite(value):
                 continue
             shade = 0.05 + 0.75 * float(value) / most
             what = "disagree" if j > i else "both err"

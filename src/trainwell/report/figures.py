@@ -11,6 +11,7 @@ import numpy as np
 
 from trainwell.report import findings, plots
 from trainwell.report.coaching import gains
+from trainwell.report.numbers import known
 from trainwell.report.reliability import reliability
 
 Json = Mapping[str, Any]
@@ -53,14 +54,9 @@ def both(draw: Callable[[str, float], str], name: str) -> str:
 
 def _row(label: str, interval: Any, part: plots.Part, digits: int = 1) -> plots.Row:
     scores = interval if isinstance(interval, Mapping) else {}
-    value, low, high = (_finite(scores.get(k)) for k in ("value", "low", "high"))
+    value, low, high = (known(scores.get(k)) for k in ("value", "low", "high"))
     note = "" if value is None else f"{100 * value:.{digits}f} %"
     return plots.Row(label, value, low, high, part, note)
-
-
-def _finite(value: Any) -> float | None:
-    ok = isinstance(value, int | float) and math.isfinite(value)
-    return float(value) if ok else None
 
 
 def baselines(facts: Json) -> str:
@@ -95,7 +91,7 @@ def curve(facts: Json, history: Sequence[Mapping[str, float]], measure: str) -> 
     if not any(np.isfinite(s.mean).any() for s in series):
         return ""
     members = facts.get("members") or []
-    best = [b for m in members if (b := _finite(m.get("best_epoch"))) is not None]
+    best = [b for m in members if (b := known(m.get("best_epoch"))) is not None]
     ends = [
         f"{s.label} ends at {s.mean[np.isfinite(s.mean)][-1]:.3g}" for s in series if s.mean.size
     ]
@@ -168,13 +164,13 @@ def ladder(facts: Json) -> str:
     rungs = []
     for rate in rates:
         loss = rate.get("log_loss") or {}
-        value, low, high = (_finite(loss.get(k)) for k in ("value", "low", "high"))
-        lr = _finite(rate.get("lr"))
+        value, low, high = (known(loss.get(k)) for k in ("value", "low", "high"))
+        lr = known(rate.get("lr"))
         if lr is not None:
             rungs.append(plots.Rung(lr, value, low, high, bool(rate.get("diverged"))))
     if not rungs:
         return ""
-    chosen = _finite((facts.get("ladder") or {}).get("chosen"))
+    chosen = known((facts.get("ladder") or {}).get("chosen"))
     return plots.ladder(
         rungs,
         chosen,

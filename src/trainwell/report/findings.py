@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.report import plots
+from trainwell.report.numbers import known
 
 Json = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -56,12 +57,6 @@ def _where(finding: Json) -> Json:
     return where if isinstance(where, Mapping) else {}
 
 
-def _finite(value: Any) -> float | None:
-    """A number as it is; None for what is none, or has no place in a picture."""
-    sound = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if sound and math.isfinite(value) else None
-
-
 def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
     """Each measure in words: value (low to high), and what it was compared with."""
     rows = []
@@ -70,7 +65,7 @@ def _evidence_rows(evidence: Json) -> list[tuple[str, str]]:
             rows.append((str(name), str(measure)))
             continue
         value, low, high, limit = (
-            _finite(measure.get(k)) for k in ("value", "low", "high", "threshold")
+            known(measure.get(k)) for k in ("value", "low", "high", "threshold")
         )
         words = "not finite" if value is None else f"{value:.3g}"
         if low is not None and high is not None:
@@ -88,7 +83,7 @@ def regions(facts: Json, picture: str) -> list[plots.Region]:
         epochs = _where(finding).get("epochs")
         if _where(finding).get("picture") != picture or not isinstance(epochs, list | tuple):
             continue
-        ends = [e for e in map(_finite, epochs) if e is not None]
+        ends = [e for e in map(known, epochs) if e is not None]
         if len(ends) == len(epochs) == 2:
             found.append(plots.Region(str(number), ends[0], ends[1], _name(finding)))
     return found
@@ -100,7 +95,7 @@ def class_marks(facts: Json, picture: str) -> dict[int, str]:
     for number, finding in _findings(facts):
         classes = _where(finding).get("classes")
         if _where(finding).get("picture") == picture and isinstance(classes, list | tuple):
-            found |= {int(k): str(number) for k in map(_finite, classes) if k is not None}
+            found |= {int(k): str(number) for k in map(known, classes) if k is not None}
     return found
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from trainwell.report.media import png_uri, wav_uri
 
 Json = Mapping[str, Any]
 SIDE = 96  # pixels of the longer side of a picture
@@ -44,7 +43,7 @@ def cards(facts: Json, inputs: Any) -> list[dict[str, Any]]:
         elif shown is not None and shown.ndim == 2 and rate:
             clip = shown[place][: int(SECONDS * rate)]
             card["picture"] = spectrogram_uri(clip, rate)
-            card["sound"] = sound_uri(clip, rate)
+            card["sound"] = wav_uri(clip, rate)
         found.append(card)
     return found
 
@@ -56,7 +55,7 @@ def picture_uri(pixels: npt.NDArray[np.uint8], side: int = SIDE) -> str:
     shown = pixels[0] if len(pixels) < 3 else pixels[:3].transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(shown, dtype=np.uint8))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return _png(image)
+    return png_uri(image)
 
 
 def spectrogram_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
@@ -75,21 +74,4 @@ def spectrogram_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
     level = np.clip((decibels - decibels.max() + 60) / 60, 0, 1)
     grey = (255 * (1 - level)).astype(np.uint8).T[::-1]
     image = Image.fromarray(np.ascontiguousarray(grey))
-    return _png(image.resize((min(240, grey.shape[1]), HEIGHT), Image.Resampling.BILINEAR))
-
-
-def sound_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
-    """A clip (T,) as the data URI of a wave file."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(np.ascontiguousarray(clip, dtype="<i2").tobytes())
-    return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _png(image: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return png_uri(image.resize((min(240, grey.shape[1]), HEIGHT), Image.Resampling.BILINEAR))

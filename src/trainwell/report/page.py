@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from trainwell.errors import DataError
 from trainwell.report import ensemble, figures, findings, generated
 from trainwell.report.augmented import augmented_sheet, read_augmented
 from trainwell.report.mistakes import cards, read_mistakes
+from trainwell.report.numbers import finite
 from trainwell.run import whole
 
 if TYPE_CHECKING:
@@ -192,11 +193,7 @@ def points(value: Any, digits: int = 1) -> str:
     >>> points(0.98333), points(None)
     ('98.3', '–')
     """
-    return f"{100 * value:.{digits}f}" if _finite(value) else "–"
-
-
-def _finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return f"{100 * value:.{digits}f}" if finite(value) else "–"
 
 
 def score_cell(interval: Any, name: str = "") -> tuple[str, str]:
@@ -207,10 +204,10 @@ def score_cell(interval: Any, name: str = "") -> tuple[str, str]:
     >>> score_cell({"value": 0.0621, "low": None, "high": None}, "log_loss")
     ('0.062', '')
     """
-    if not isinstance(interval, Mapping) or not _finite(interval.get("value")):
+    if not isinstance(interval, Mapping) or not finite(interval.get("value")):
         return "–", ""
     low, value, high = (interval.get(k) for k in ("low", "value", "high"))
-    ends = _finite(low) and _finite(high)
+    ends = finite(low) and finite(high)
     if name == "log_loss":
         return f"{value:.3f}", f"{low:.3f}–{high:.3f}" if ends else ""
     return f"{points(value)} %", f"{points(low)}–{points(high)}" if ends else ""
@@ -222,7 +219,7 @@ def duration(seconds: Any) -> str:
     >>> duration(41.2), duration(185), duration(7320)
     ('41.2 s', '3 min 5 s', '2 h 2 min')
     """
-    if not _finite(seconds):
+    if not finite(seconds):
         return "–"
     if seconds < 100:
         return f"{seconds:.1f} s"
@@ -286,7 +283,7 @@ def headline(facts: Json) -> dict[str, str]:
     found = scores.get(first) or {}
     value, interval = score_cell(found, first)
     n = scores.get("n")
-    count = f"{n:,} " if _finite(n) else ""
+    count = f"{n:,} " if finite(n) else ""
     kind = "sealed test examples" if part == "test" else "validation examples, out of fold"
     answer = f"{value} right" if first == "accuracy" else f"{SCORES[first].lower()} {value}"
     return {
@@ -306,9 +303,9 @@ def verdict(facts: Json) -> str:
     found = [
         (scores["value"], str(b.get("name")), scores)
         for b in facts.get("baselines") or []
-        if _finite((scores := (b.get(part) or {}).get(first) or {}).get("value"))
+        if finite((scores := (b.get(part) or {}).get(first) or {}).get("value"))
     ]
-    if not found or not _finite(network.get("value")):
+    if not found or not finite(network.get("value")):
         return ""
     value, name, scores = max(found, key=lambda f: f[0])
     gap = 100 * (network["value"] - value)
@@ -316,7 +313,7 @@ def verdict(facts: Json) -> str:
     by = "" if first == "accuracy" else f", {SCORES[first].lower()}"
     best = f"the best baseline ({name}, {points(value)} %{by})"
     ends = [network.get("low"), network.get("high"), scores.get("low"), scores.get("high")]
-    if not all(map(_finite, ends)):
+    if not all(map(finite, ends)):
         return f"The network is {ahead} {best}; without intervals that shows little."
     if network["low"] > scores["high"]:
         return (
@@ -346,7 +343,7 @@ def gap(facts: Json) -> str:
     train, validation = (
         ((facts.get(p) or {}).get("accuracy") or {}).get("value") for p in ("train", "validation")
     )
-    if not _finite(train) or not _finite(validation):
+    if not finite(train) or not finite(validation):
         return ""
     return (
         f"With the weights of each member's best epoch: {points(train)} % right on training rows, "
@@ -361,14 +358,14 @@ def trust(facts: Json) -> str:
     error, right = scores.get("ece") or {}, scores.get("accuracy") or {}
     bins = facts.get("reliability") or []
     rows = sum(b["n"] for b in bins)
-    if not rows or not _finite(error.get("value")) or not _finite(right.get("value")):
+    if not rows or not finite(error.get("value")) or not finite(right.get("value")):
         return ""
     sure = sum(b["n"] * b["confidence"] for b in bins) / rows
     told = (
         f"On average it is {points(sure)} % sure and {points(right['value'])} % right; "
         f"the calibration error is {points(error['value'])} points"
     )
-    if all(_finite(error.get(k)) for k in ("low", "high")):
+    if all(finite(error.get(k)) for k in ("low", "high")):
         told += f" (95 % interval {points(error['low'])}–{points(error['high'])})"
     off = [b for b in bins if not b["accuracy"]["low"] <= b["confidence"] <= b["accuracy"]["high"]]
     if not off:
@@ -391,7 +388,7 @@ def data_rows(data: Json) -> list[tuple[str, str]]:
             words = " × ".join(map(str, value))
         elif key == "range" and isinstance(value, list | tuple):
             words = " to ".join(map(plain, value))
-        elif key == "imbalance" and _finite(value):
+        elif key == "imbalance" and finite(value):
             words = f"{value:.2f} : 1"
         elif key == "groups" and isinstance(value, Mapping):
             words = f"{len(value):,} ({plain(dict(list(value.items())[:6]))}" + (

@@ -7,8 +7,6 @@ CSS classes: `train`, `val` and `test` for the parts, `muted` for what stands ba
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from trainwell.report.lines import (
     nothing,
     value_words,
 )
+from trainwell.report.media import png_uri
 from trainwell.report.svg import Scale
 
 __all__ = [
@@ -320,6 +319,4 @@ def thumbnails(images: npt.NDArray[np.uint8], columns: int = 10, side: int = 64)
             tile = tile.resize(size, Image.Resampling.LANCZOS)
         place = ((i % columns) * (size[0] + gap), (i // columns) * (size[1] + gap))
         sheet.paste(tile, place)
-    buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return png_uri(sheet)
