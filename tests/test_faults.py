@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from helpers.command import start
 
 # Small, but with every stage of a run.
 QUICK = [
@@ -30,18 +30,6 @@ QUICK = [
 ]
 QUICK += ["--budget", "40s", "--checkpoint", "0.02s"]
 STAGES = ("searching", "training ", "coaching", "scoring", "training yardsticks", "writing")
-
-
-def start(*words: str, folder: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "TRAINWELL_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainwell", *words],
-        cwd=folder,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import trainwell
+from helpers.command import start
 from helpers.data import table
 from trainwell.errors import UserError
 
@@ -23,18 +24,6 @@ from trainwell.errors import UserError
 # worth of members, early stopping.
 FIT = ["breast_cancer", "--seed", "3", "--folds", "3", "--seeds", "2", "--set", "epochs=40"]
 FAST = ["--set", "patience=25", "--checkpoint", "0.02s", "--quiet", "--test", "0.3", "--no-coach"]
-
-
-def command(*words: str, folder: Path, cache: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "TRAINWELL_CACHE": str(cache), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainwell", *words],
-        cwd=folder,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def finished(process: subprocess.Popen[str]) -> str:
@@ -64,7 +53,7 @@ def killed_and_resumed(
     done = 0
     words = ["fit", *FIT, *FAST, *options, "--out", str(run)]
     while done < kills:
-        process = command(*words, folder=tmp_path, cache=cache)
+        process = start(*words, folder=tmp_path, cache=cache)
         # The request is written when training begins; from there on the run can be resumed.
         while process.poll() is None and not (run / "checkpoint" / "request.json").exists():
             time.sleep(0.005)
@@ -81,14 +70,14 @@ def killed_and_resumed(
         done += 1
         words = ["resume", str(run), "--quiet"]
     assert done, "no kill hit the run"
-    finished(command("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
+    finished(start("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
     return run
 
 
 def undisturbed(tmp_path: Path, *options: str) -> Path:
     run = tmp_path / "undisturbed"
     words = ["fit", *FIT, *FAST, *options, "--out", str(run)]
-    finished(command(*words, folder=tmp_path, cache=tmp_path / "cache"))
+    finished(start(*words, folder=tmp_path, cache=tmp_path / "cache"))
     assert not (run / "checkpoint").exists()
     return run
 
@@ -103,15 +92,15 @@ def test_killed_while_other_kinds_are_trained(tmp_path: Path) -> None:
     words = ["fit", "iris", "--folds", "2", "--seeds", "1", "--set", "epochs=40", "--set"]
     words += ["lr=0.01", "--checkpoint", "0.1s", "--quiet"]
     expected, run, cache = tmp_path / "expected", tmp_path / "killed", tmp_path / "cache"
-    finished(command(*words, "--out", str(expected), folder=tmp_path, cache=cache))
+    finished(start(*words, "--out", str(expected), folder=tmp_path, cache=cache))
     assert len(json.loads((expected / "run.json").read_text())["ensemble"]["kinds"]) > 1
-    process = command(*words, "--out", str(run), folder=tmp_path, cache=cache)
+    process = start(*words, "--out", str(run), folder=tmp_path, cache=cache)
     while process.poll() is None and not list(run.glob("checkpoint/training-others-*")):
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    finished(command("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
+    finished(start("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
     same_results(run, expected)
 
 
@@ -127,7 +116,7 @@ def test_ctrl_c_and_resume_gives_the_same_bits(tmp_path: Path) -> None:
     expected = undisturbed(tmp_path)
     run = tmp_path / "interrupted"
     cache = tmp_path / "cache"
-    process = command("fit", *FIT, *FAST, "--out", str(run), folder=tmp_path, cache=cache)
+    process = start("fit", *FIT, *FAST, "--out", str(run), folder=tmp_path, cache=cache)
     while process.poll() is None and not list(run.glob("checkpoint/training-*.safetensors")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
@@ -135,14 +124,14 @@ def test_ctrl_c_and_resume_gives_the_same_bits(tmp_path: Path) -> None:
     assert process.returncode == 130, output
     assert f"trainwell resume {run}" in output
     assert json.loads((run / "run.json").read_text())["interrupted"]
-    finished(command("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
+    finished(start("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
     again = json.loads((run / "run.json").read_text())
     assert not again["interrupted"]
     assert again["test_openings"] == 1
     same_results(run, expected)
     # A run that is complete is shown as it is.
     stamp = (run / "run.json").stat().st_mtime_ns
-    assert "breast_cancer" in finished(command("resume", str(run), folder=tmp_path, cache=cache))
+    assert "breast_cancer" in finished(start("resume", str(run), folder=tmp_path, cache=cache))
     assert (run / "run.json").stat().st_mtime_ns == stamp
 
 
@@ -168,7 +157,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert "Traceback" not in process.stderr
     assert "checkpoint cannot be written" in (run / "log.txt").read_text()
     assert not list(run.rglob("*.part"))
-    finished(command("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
+    finished(start("resume", str(run), "--quiet", folder=tmp_path, cache=cache))
     same_results(run, expected)
 
 

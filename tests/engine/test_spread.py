@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.command import start
 from helpers.data import clips, labelled, pictures, table
 from helpers.rigged import rigged, running, workers_of
 from helpers.spreading import BASE, same, some
@@ -200,20 +201,6 @@ FIT += ["--set", "epochs=60", "--set", "patience=60", "--set", "lr=0.005"]
 FIT += ["--checkpoint", "0.1s", "--quiet", "--no-coach"]
 
 
-def command(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """In a group of its own, as a shell starts it."""
-    env = {**os.environ, "TRAINWELL_CACHE": str(folder / "cache")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainwell", *words],
-        cwd=folder,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def until_training(process: subprocess.Popen[str], run: Path) -> list[int]:
     """Wait until workers have written a checkpoint; their process numbers."""
     while process.poll() is None and not list(run.glob("checkpoint/training-*.safetensors")):
@@ -236,7 +223,7 @@ def same_run(one: Path, other: Path) -> None:
 
 def test_interrupted_and_killed_runs_go_on_and_leave_no_process(tmp_path: Path) -> None:
     expected, run = tmp_path / "expected", tmp_path / "run"
-    whole = command(tmp_path, *FIT, "--out", str(expected))
+    whole = start(*FIT, "--out", str(expected), folder=tmp_path, group=True)
     workers = until_training(whole, expected)
     assert workers
     output = whole.communicate(timeout=300)[0]
@@ -244,7 +231,7 @@ def test_interrupted_and_killed_runs_go_on_and_leave_no_process(tmp_path: Path) 
     assert gone(workers)
 
     # Ctrl-C in a terminal goes to the whole group, workers too.
-    process = command(tmp_path, *FIT, "--out", str(run))
+    process = start(*FIT, "--out", str(run), folder=tmp_path, group=True)
     workers = until_training(process, run)
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate(timeout=300)[0]
@@ -256,7 +243,7 @@ def test_interrupted_and_killed_runs_go_on_and_leave_no_process(tmp_path: Path) 
 
     # Going on, and killed while doing so: workers notice that nobody waits for them.
     (run / "checkpoint" / "stop").unlink(missing_ok=True)
-    process = command(tmp_path, "resume", str(run), "--quiet")
+    process = start("resume", str(run), "--quiet", folder=tmp_path, group=True)
     while process.poll() is None and not (workers := workers_of(process.pid)):
         time.sleep(0.01)
     time.sleep(0.5)
@@ -264,7 +251,7 @@ def test_interrupted_and_killed_runs_go_on_and_leave_no_process(tmp_path: Path) 
     process.communicate()
     assert gone(workers)
 
-    process = command(tmp_path, "resume", str(run), "--quiet", "--jobs", "3")
+    process = start("resume", str(run), "--quiet", "--jobs", "3", folder=tmp_path, group=True)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     same_run(run, expected)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainwell.claims.stacked import standardized
+from trainwell.claims.rules import Measured
+from trainwell.claims.stacked import Floats, Training, scores, standardized, trained
 from trainwell.claims.trials import Setup
 from trainwell.data.dataset import IntArray
 
@@ -58,3 +61,26 @@ def stacked_rows(setup: Setup) -> Rows:
         draws.decided,
         setup.seed,
     )
+
+
+def tuned(
+    rows: Rows, train: tuple[Tensor, Tensor], how: Training, rates: Sequence[float]
+) -> tuple[Floats, Floats, float]:
+    """Accuracy and log loss (R,) on decision rows, and the rate: of `rates` the one with the lowest
+    mean log loss on validation rows. train: inputs (R, n, D) and labels (R, n)."""
+    tried = []
+    for rate in rates:
+        nets = trained(*train, rows.classes, dataclasses.replace(how, rate=rate), rows.seed)
+        tried.append((float(np.mean(scores(nets, *rows.validation)[1])), rate, nets))
+    _, rate, nets = min(tried, key=lambda t: t[0])
+    return *scores(nets, *rows.decision), rate
+
+
+def measured(
+    rows: Rows,
+    values: Mapping[str, Mapping[str, Floats]],
+    chosen: Mapping[str, Mapping[str, str]],
+) -> Measured:
+    """What an experiment measured on decision rows, accuracy among it, and what the arms chose."""
+    shares = frozenset({"accuracy"})
+    return Measured(values, rows.test_share, rows.decided, shares, chosen=chosen)

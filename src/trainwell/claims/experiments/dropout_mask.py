@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from trainwell.claims.rules import Measured
-from trainwell.claims.stacked import Training, scores, trained
-from trainwell.claims.stacked_rows import stacked_rows
+from trainwell.claims.stacked import Training
+from trainwell.claims.stacked_rows import measured, stacked_rows, tuned
 from trainwell.claims.trials import Setup
 
 RATES = (0.02, 0.05, 0.1)
@@ -20,18 +18,7 @@ def run(setup: Setup) -> Measured:
     base = Training(drop=0.5, steps=setup.size.steps or 300)
     accuracy, loss, chosen = {}, {}, {}
     for mask in ("example", "batch"):
-        tried = []
-        for rate in RATES:
-            how = dataclasses.replace(base, mask=mask, rate=rate)
-            nets = trained(*rows.train, rows.classes, how, rows.seed)
-            tried.append((float(np.mean(scores(nets, *rows.validation)[1])), rate, nets))
-        _, rate, nets = min(tried, key=lambda t: t[0])
-        accuracy[mask], loss[mask] = scores(nets, *rows.decision)
+        how = dataclasses.replace(base, mask=mask)
+        accuracy[mask], loss[mask], rate = tuned(rows, rows.train, how, RATES)
         chosen[mask] = {"lr": f"{rate:g}"}
-    return Measured(
-        {"accuracy": accuracy, "log_loss": loss},
-        rows.test_share,
-        rows.decided,
-        frozenset({"accuracy"}),
-        chosen=chosen,
-    )
+    return measured(rows, {"accuracy": accuracy, "log_loss": loss}, chosen)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import itertools
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from trainwell.claims.rules import Measured
-from trainwell.claims.stacked import Nets, Training, scores, trained
-from trainwell.claims.stacked_rows import Rows, stacked_rows
+from trainwell.claims.stacked import Nets, Training
+from trainwell.claims.stacked_rows import Rows, measured, stacked_rows, tuned
 from trainwell.claims.trials import Setup
 from trainwell.techniques.augment.images import Affine
 
@@ -47,21 +46,10 @@ def run(setup: Setup) -> Measured:
     }
     accuracy, loss, chosen = {}, {}, {}
     for name, (inputs, labels) in sets.items():
-        tried = []
-        for rate in (0.02, 0.05, 0.1):
-            how = Training(hidden=(128,), rate=rate, steps=setup.size.steps or 300)
-            nets = trained(inputs, labels, rows.classes, how, rows.seed)
-            tried.append((float(np.mean(scores(nets, *rows.validation)[1])), rate, nets))
-        _, rate, nets = min(tried, key=lambda t: t[0])
-        accuracy[name], loss[name] = scores(nets, *rows.decision)
+        how = Training(hidden=(128,), steps=setup.size.steps or 300)
+        accuracy[name], loss[name], rate = tuned(rows, (inputs, labels), how, (0.02, 0.05, 0.1))
         chosen[name] = {"lr": f"{rate:g}"}
-    return Measured(
-        {"accuracy": accuracy, "log_loss": loss},
-        rows.test_share,
-        rows.decided,
-        frozenset({"accuracy"}),
-        chosen=chosen,
-    )
+    return measured(rows, {"accuracy": accuracy, "log_loss": loss}, chosen)
 
 
 def distorted(x: Tensor, side: int, seed: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from trainwell.claims.rules import Measured
 from trainwell.claims.stacked import Training, scores, trained
-from trainwell.claims.stacked_rows import stacked_rows
+from trainwell.claims.stacked_rows import measured, stacked_rows
 from trainwell.claims.trials import Setup
 from trainwell.seeding import numpy_stream
 
@@ -46,10 +46,4 @@ def run(setup: Setup) -> Measured:
                 strict=False,
             )
         )
-    return Measured(
-        {"accuracy": accuracy, "log_loss": loss},
-        rows.test_share,
-        rows.decided,
-        frozenset({"accuracy"}),
-        chosen=chosen,
-    )
+    return measured(rows, {"accuracy": accuracy, "log_loss": loss}, chosen)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainwell.claims.rules import Measured
 from trainwell.claims.stacked import Loss, Nets, Training, scores, trained
-from trainwell.claims.stacked_rows import Rows, stacked_rows
+from trainwell.claims.stacked_rows import Rows, measured, stacked_rows
 from trainwell.claims.trials import Setup
 
 Floats = npt.NDArray[np.float64]
@@ -43,13 +43,7 @@ def run(setup: Setup) -> Measured:
             steps[arm] = np.minimum(first(judged, target), slow)[best]
             accuracy[arm] = judged[best, :, -1]
             chosen[arm] = {"lr": f"{RATES[best]:g}"}
-    return Measured(
-        {"steps_to_target": steps, "accuracy": accuracy},
-        rows.test_share,
-        rows.decided,
-        frozenset({"accuracy"}),
-        chosen=chosen,
-    )
+    return measured(rows, {"steps_to_target": steps, "accuracy": accuracy}, chosen)
 
 
 def curves(rows: Rows, how: Training) -> tuple[Floats, Floats]:
