@@ -9,7 +9,7 @@ from trainwell.data import clips as our_clips
 from trainwell.data import images as our_images
 from trainwell.data.dataset import Schema
 from trainwell.export.source import body, definitions
-from trainwell.export.standalone import audio, images, main, table
+from trainwell.export.standalone import audio, files, images, main, table
 
 PICTURES = (
     "IMAGE_SUFFIXES",
@@ -46,6 +46,7 @@ def predict_script(schema: Schema) -> str:
     parts = [
         f'"""{inspect.getdoc(main)}\n"""\n\nfrom __future__ import annotations\n',
         *(["import math", "", "import numpy.typing as npt", ""] if ours else []),
+        *([body(files)] if ours else []),
         body(reader),
         *(f"\n\n{text}" for text in ours),
         f"\n\n{body(main)}",
