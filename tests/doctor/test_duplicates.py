@@ -13,9 +13,10 @@ from trainwell.data.read import read
 from trainwell.data.samples import is_present
 from trainwell.data.split import Fold, SealedTest, Split, make_split
 from trainwell.doctor.data_checks import reference_scores
-from trainwell.doctor.duplicates import CHANCE, duplicates, near_duplicates, near_twins
+from trainwell.doctor.duplicates import CHANCE, duplicates, near_duplicates, near_twins, twins_of
 from trainwell.doctor.sample import Sample
 from trainwell.doctor.simple_models import nearest
+from trainwell.doctor.views import shift_distances
 
 
 @cache
@@ -90,6 +91,43 @@ def test_changed_copies_are_found(name: str) -> None:
     inputs[to], labels[to] = copies, data.labels[of]
     found = near_duplicates(looked(dataclasses.replace(data, inputs=inputs, labels=labels)))
     assert found.level == "warning", found.words
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize("step", [(0, 1), (1, 0), (-1, 1)])
+def test_copies_moved_by_a_pixel_are_found(name: str, step: tuple[int, int]) -> None:
+    data = sample(name)
+    rows = np.random.default_rng(0).permutation(len(data))[:4000]
+    copied = rows[-100:]
+    # The edge is repeated, as a new crop of a larger picture has no rim of nothing.
+    padded = np.pad(data.inputs[copied], ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    moved = np.roll(padded, step, axis=(2, 3))[:, :, 1:-1, 1:-1]
+    copies = np.arange(len(data), len(data) + 100)
+    data = dataclasses.replace(
+        data,
+        inputs=np.concatenate([data.inputs, moved]),
+        labels=np.concatenate([data.labels, data.labels[copied]]),
+        names=(*data.names, *("copy",) * 100),
+        groups=None,
+        group_names=(),
+        official_test=None,
+    )
+    near, _, twin, _, _ = twins_of(data, np.concatenate([copies, rows[:300]]), rows[300:])
+    assert (near[:100] & (twin[:100] == copied)).mean() >= 0.9
+    assert near[100:].mean() <= 0.02
+
+
+def test_shift_distances_are_those_of_all_crops() -> None:
+    rng = np.random.default_rng(0)
+    queries = rng.random((3, 6, 7), np.float32)
+    others = rng.random((3, 2, 6, 7), np.float32)
+    others[0, 0] = np.roll(queries[0], (1, -1), axis=(0, 1)) * 0.5 + 0.2  # moved and paler
+    found = shift_distances(queries, others)
+    for i, j in np.ndindex(found.shape):
+        crops = [others[i, j, y : y + 4, x : x + 5] for y in range(3) for x in range(3)]
+        r = max(np.corrcoef(queries[i, 1:-1, 1:-1].ravel(), c.ravel())[0, 1] for c in crops)
+        assert found[i, j] == pytest.approx(np.sqrt(2 - 2 * r), abs=1e-3)
+    assert found[0, 0] < 1e-3
 
 
 @pytest.mark.parametrize("dimensions", [2, 5, 12])

@@ -14,7 +14,7 @@ from trainwell.data.split import sample_rows
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, sealed_rows, unsaid
 from trainwell.doctor.simple_models import Floats, nearest
-from trainwell.doctor.views import affordable, steady_views
+from trainwell.doctor.views import affordable, grey_pictures, shift_distances, steady_views
 from trainwell.stats import wilson
 
 TWINS = 0.01  # share of held-out rows with an exact twin in the training part
@@ -23,6 +23,9 @@ CONFLICTS = 0.005  # share of rows whose equal rows have another label
 QUERIES, BASE = 1500, 30_000  # rows compared for near twins
 THIN = 4.0  # dimensions below which rows lie on lines and grids, so that a note is all there is
 NEIGHBOUR = 6  # the neighbour whose distance says what is usual
+CANDIDATES = 12  # neighbours in each view that are looked at again, moved by a pixel
+MOVED_STEP = 64  # rows whose candidates are looked at together
+MOST = 0.3  # limit of d₁/d₆ in many dimensions, where chance alone would allow more
 CHANCE = 0.005  # share of near twins that chance may give
 SHOWN = 5
 
@@ -96,8 +99,9 @@ def near_duplicates(sample: Sample) -> Check:
     independent rows on a surface of m dimensions (d₁/d₆)ᵐ is the smallest of five uniform numbers;
     m comes from the median of (d₃/d₆)ᵐ = 1/2, which single copies do not change (Facco et al.
     2017). Pictures are looked at as they are, at one brightness, and by the sizes of their waves,
-    which stay under a shift; sound by its wave and the sizes of its waves. The limit is set so that
-    chance gives 0.5 % in all, at most 0.25; warning when the lower end of the interval of the share
+    which stay under a shift, and their nearest again pixel by pixel, moved by up to one; sound by
+    its wave and the sizes of its waves. The limit is set so that
+    chance gives 0.5 % in all, at most 0.3; warning when the lower end of the interval of the share
     is above 2 % and m above 4, note above 0.5 %. Exact twins are left out.
     When it is wrong: rounded numbers lie on a grid; of large training parts only some are compared.
     Remedies: keep copies in one part (groups); make copies after dividing.
@@ -158,24 +162,50 @@ def twins_of(
     """Which rows (q,) have a near twin among `base` (n,): whether, how near (0 is equal, 1 as far
     as the sixth), and which row it is; and dimension and limit of the first view.
 
-    A row is near in one view or another; CHANCE is shared between the views.
+    A row is near in one view or another, or (of pictures) when moved by a pixel; CHANCE is shared
+    between these looks.
     """
     views = steady_views(data, np.concatenate([base, queries]))
+    looks = [nearest(v[len(base) :], v[: len(base)], CANDIDATES) for v in views]
+    found = [(np.sqrt(squares.astype(np.float64)), places) for squares, places in looks]
+    if data.kind == "images" and min(data.schema.shape[1:]) >= 4:
+        candidates = np.concatenate([places for _, places in found], axis=1)
+        found.append(moved_neighbours(data, queries, base, candidates))
     near = np.zeros(len(queries), np.bool_)
     ratio = np.full(len(queries), np.inf)
     twin = np.full(len(queries), base[0])
     sizes, limits = [], []
-    for features in views:
-        squares, places = nearest(features[len(base) :], features[: len(base)], NEIGHBOUR)
-        distances = np.sqrt(squares.astype(np.float64))
-        found, size, limit = near_twins(distances, CHANCE / len(views))
+    for distances, places in found:
+        distances = distances[:, :NEIGHBOUR]
+        now, size, limit = near_twins(distances, CHANCE / len(found))
         own = distances[:, 0] / np.maximum(distances[:, -1], 1e-30)
-        better = (found & ~near) | ((found == near) & (own < ratio))
+        better = (now & ~near) | ((now == near) & (own < ratio))
         ratio[better], twin[better] = own[better], base[places[better, 0]]
-        near |= found
+        near |= now
         sizes.append(size)
         limits.append(limit)
     return near, ratio, twin, sizes[0], limits[0]
+
+
+def moved_neighbours(
+    data: Dataset, queries: IntArray, base: IntArray, candidates: IntArray
+) -> tuple[Floats, IntArray]:
+    """Distances and places (q, NEIGHBOUR) of the nearest among candidates (q, k), places in `base`
+    (n,), when pictures may be moved by a pixel; nearest first.
+    """
+    distances = np.empty((len(queries), NEIGHBOUR))
+    places = np.empty((len(queries), NEIGHBOUR), np.int64)
+    pictures = grey_pictures(data, queries)
+    for start in range(0, len(queries), MOVED_STEP):
+        some = np.sort(candidates[start : start + MOVED_STEP], axis=1)
+        others = grey_pictures(data, base[some.ravel()])
+        shape = (*some.shape, *others.shape[1:])
+        found = shift_distances(pictures[start : start + len(some)], others.reshape(shape))
+        found[:, 1:][some[:, 1:] == some[:, :-1]] = np.inf  # a candidate of several views
+        order = np.argsort(found, axis=1, kind="stable")[:, :NEIGHBOUR]
+        distances[start : start + len(some)] = np.take_along_axis(found, order, axis=1)
+        places[start : start + len(some)] = np.take_along_axis(some, order, axis=1)
+    return distances, places
 
 
 def near_twins(
@@ -193,7 +223,7 @@ def near_twins(
     size = math.log(0.5) / math.log(min(max(middle, 1e-3), 0.999))
     # P(smallest of five uniforms < u) = chance
     u = 1 - (1 - chance) ** (1 / (NEIGHBOUR - 1))
-    limit = min(0.25, u ** (1 / size))
+    limit = min(MOST, u ** (1 / size))
     near = np.zeros(len(distances), np.bool_)
     near[usable] = distances[usable, 0] < limit * last[usable]
     return near, size, limit

@@ -23,6 +23,7 @@ CLIP_CELLS = 15_000_000  # the same for sound, whose spectra take longer,
 TABLE_CELLS = 6_000_000  # and for tables, whose columns are put in order
 SCALED_ROWS = 1000  # from which the scales of a table come
 LOWEST = 8  # waves along a side of a picture that `steady_views` keeps
+SIDE = 32  # the longest side of pictures that are compared pixel by pixel
 STEP, STEP_CELLS = 2048, 4_000_000  # rows, and raw numbers, made smaller at once
 Floats32 = npt.NDArray[np.float32]
 
@@ -90,18 +91,42 @@ def _even(maps: Floats32) -> Floats32:
 
 def _waves(data: Dataset, rows: IntArray) -> Floats32:
     """Sizes of the `LOWEST` waves along both sides of pictures, made grey, even and small."""
+    grey = grey_pictures(data, rows)
+    even = _even(grey.reshape(len(rows), -1)).reshape(grey.shape)
+    sizes = np.abs(np.fft.rfft2(even))[:, :, :LOWEST]
+    keep = np.abs(np.fft.fftfreq(grey.shape[1], 1 / grey.shape[1])) < LOWEST
+    return np.asarray(sizes[:, keep].reshape(len(rows), -1), np.float32)
+
+
+def grey_pictures(data: Dataset, rows: IntArray) -> Floats32:
+    """Pictures (n, h, w) in grey, 0 to 1, with sides of at most `SIDE` pixels."""
     import torch
     from torch.nn.functional import adaptive_avg_pool2d
 
     raw = torch.from_numpy(np.ascontiguousarray(data.inputs[rows]))
     release(data.inputs)
-    height, width = data.schema.shape[1:]
-    sides = (min(height, 32), min(width, 32))
-    small = adaptive_avg_pool2d(raw.float().mean(1, keepdim=True) / 255, sides)
-    even = _even(small.flatten(1).numpy()).reshape(-1, *sides)
-    sizes = np.abs(np.fft.rfft2(even))[:, :, :LOWEST]
-    keep = np.abs(np.fft.fftfreq(sides[0], 1 / sides[0])) < LOWEST
-    return np.asarray(sizes[:, keep].reshape(len(rows), -1), np.float32)
+    height, width = (min(side, SIDE) for side in data.schema.shape[1:])
+    small = adaptive_avg_pool2d(raw.float().mean(1, keepdim=True) / 255, (height, width))
+    return np.asarray(small[:, 0].numpy(), np.float32)
+
+
+def shift_distances(queries: Floats32, others: Floats32) -> Floats32:
+    """Smallest distances (q, k) of pictures (q, h, w) to others (q, k, h, w), over shifts by up to
+    one pixel.
+
+    The inner part of a picture, without its edge of one pixel, is laid on every place of the other
+    one. Both are brought to one brightness and contrast there: the distance is √(2 - 2r), with r
+    their correlation (0: equal up to brightness; √2: unrelated).
+    """
+    count, k, height, width = others.shape
+    inner = _even(queries[:, 1:-1, 1:-1].reshape(count, -1))
+    best = np.full((count, k), -1, np.float32)
+    for down in range(3):
+        for right in range(3):
+            laid = others[:, :, down : down + height - 2, right : right + width - 2]
+            flat = _even(laid.reshape(count * k, -1)).reshape(count, k, -1)
+            best = np.maximum(best, np.einsum("qd,qkd->qk", inner, flat))
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * best, 0)), np.float32)
 
 
 def _pitches(data: Dataset, rows: IntArray) -> Floats32:
