@@ -23,6 +23,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
+
+from trainwell.cli import app
+from trainwell.version import __version__
 
 QUICK = ("--set", "epochs=2", "--set", "lr=0.01", "--folds", "2", "--seeds", "1", "--no-coach")
 CLASSES = ("ash", "<script>alert(1)</script>", "Käse, alt")
@@ -493,6 +497,18 @@ def test_help_and_no_arguments(tmp_path: Path) -> None:
     assert helped.out == bare.out
     for verb in ("fit", "predict", "report", "data", "techniques"):
         assert re.search(rf"^  {verb} ", helped.out, re.MULTILINE)
+    assert trainwell("--version", cwd=tmp_path).out == f"trainwell {__version__}\n"
+
+
+VERBS = [c.callback.__name__ for c in app.registered_commands if c.callback is not None]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_each_verb_fits_a_screen_and_shows_an_example(verb: str) -> None:
+    helped = CliRunner().invoke(app, [verb, "--help"], terminal_width=80)
+    assert helped.exit_code == 0
+    assert len(helped.stdout.splitlines()) <= 45
+    assert f"Example: trainwell {verb}" in helped.stdout
 
 
 # ---- mistakes: exit code 2, one message, no traceback ---------------------------------------

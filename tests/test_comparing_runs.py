@@ -14,13 +14,19 @@ from trainwell.errors import DataError, UserError
 from trainwell.significance import holm
 
 
-def run(folder: Path, right: np.ndarray, rows: np.ndarray | None = None, name: str = "d") -> Path:
+def run(
+    folder: Path,
+    right: np.ndarray,
+    rows: np.ndarray | None = None,
+    name: str = "d",
+    digest: str | None = None,
+) -> Path:
     """A run folder whose model is right on these rows."""
     labels = np.arange(len(right)) % 3
     said = np.where(right, labels, (labels + 1) % 3)
     rows = np.arange(len(right)) if rows is None else rows
     folder.mkdir()
-    facts = {"name": name, "classes": ["a", "b", "c"]}
+    facts = {"name": name, "classes": ["a", "b", "c"], "data_digest": digest}
     (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     order = np.random.default_rng(0).permutation(len(right))  # runs may store another order
     np.savez(
@@ -85,6 +91,10 @@ def test_runs_on_other_rows_or_data_are_refused(tmp_path: Path) -> None:
         compare_runs([a, b])
     with pytest.raises(UserError, match="other data"):
         compare_runs([a, run(tmp_path / "c", right, name="e")])
+    old, new = (run(tmp_path / d, right, digest=d) for d in ("f", "g"))
+    with pytest.raises(UserError, match="data that changed between them"):
+        compare_runs([old, new])
+    assert compare_runs([a, old])["verdict"] == "no difference that matters"  # a keeps no digest
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Judged:
 
     name: str
     data: str
+    digest: str | None  # of the data's bytes; runs of before it was kept have none
     part: str
     classes: tuple[str, ...]
     rows: IntArray
@@ -64,6 +65,7 @@ def judged(run: Path) -> Judged:
     return Judged(
         run.name or str(run),
         str(facts.get("name")),
+        facts.get("data_digest"),
         part,
         classes,
         rows[order].astype(np.int64),
@@ -103,6 +105,8 @@ def _check_same(first: Judged, other: Judged) -> None:
     if first.data != other.data or first.classes != other.classes:
         problem = f"are of other data or classes ({first.data}, {other.data})"
         raise UserError(where, problem, todo)
+    if None not in (first.digest, other.digest) and first.digest != other.digest:
+        raise UserError(where, f"are of data that changed between them ({first.data})", todo)
     same = first.part == other.part and np.array_equal(first.rows, other.rows)
     if not same or not np.array_equal(first.labels, other.labels):
         common = len(np.intersect1d(first.rows, other.rows))

@@ -11,7 +11,7 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,6 +25,7 @@ from trainwell.cli.fitting import fit, resume
 from trainwell.cli.listing import data, techniques
 from trainwell.cli.using import predict, report
 from trainwell.errors import Interrupted, UserError, visible
+from trainwell.version import __version__
 
 # What the system refuses and no program can mend: names too long, permissions, full disks.
 OUTSIDE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -37,6 +38,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"trainwell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options of the program itself; its help is the one given to `app`."""
+
 
 app.command(epilog="Example: trainwell fit flowers.csv --target species --budget 5m")(fit)
 app.command(epilog="Example: trainwell resume runs/digits-20260101-120000")(resume)

@@ -13,6 +13,7 @@ from trainwell.cli.options import (
     Data,
     Group,
     ImageSize,
+    Jobs,
     Json,
     Kind,
     Pattern,
@@ -36,30 +37,31 @@ def augment(
     pattern: Pattern = None,
     image_size: ImageSize = None,
     test: Annotated[
-        str, typer.Option(help="Test part, which stays sealed: file or share.")
+        str, typer.Option(metavar="PART", help="Test part, which stays sealed: file or share.")
     ] = "0.2",
     only: Annotated[
-        list[str] | None, typer.Option(help='Audit this alone: Rotate, "Rotate(20)"; repeatable.')
+        list[str] | None, typer.Option(metavar="NAME", help='This alone: "Rotate(20)"; repeatable.')
     ] = None,
     own: Annotated[
-        list[str] | None, typer.Option(help="Your function of a batch, FILE.py:NAME; with --trust.")
+        list[str] | None,
+        typer.Option(metavar="FILE:NAME", help="Your function of a batch; --trust."),
     ] = None,
     strengths: Annotated[
-        str, typer.Option(help="Times an augmentation's own strength.")
+        str, typer.Option(metavar="LIST", help="Times an augmentation's own strength.")
     ] = "0.5,1,2",
-    folds: Annotated[int, typer.Option(help="Folds.")] = 5,
+    folds: Annotated[int, typer.Option(metavar="N", help="Folds.")] = 5,
     seeds: Annotated[
-        int | None, typer.Option(help="Deciding trainings per fold; default: 10 in all.")
+        int | None, typer.Option(metavar="N", help="Trainings per fold; default: 10 in all.")
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows that take part, at most.")] = 3000,
+    rows: Annotated[int, typer.Option(metavar="N", help="Rows that take part, at most.")] = 3000,
     budget: Budget = None,
     seed: Seed = 0,
     recipe: RecipeFile = None,
     settings: Settings = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for augment.html and augment.json.")
+        Path | None, typer.Option(metavar="FOLDER", help="For augment.html and augment.json.")
     ] = None,
-    jobs: Annotated[str | None, typer.Option(help="Worker processes, or ray or ray:N.")] = None,
+    jobs: Jobs = None,
     trust: Trust = False,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -33,7 +33,7 @@ def check(
     pattern: Pattern = None,
     image_size: ImageSize = None,
     test: Annotated[
-        str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
+        str, typer.Option(metavar="PART", help="Test part: a file, folder or share; 0: none.")
     ] = "0.2",
     seed: Seed = 0,
     recipe: RecipeFile = None,
@@ -72,10 +72,12 @@ def diagnose(
         ),
     ],
     classes: Annotated[
-        int | None, typer.Option(help="Number of classes, where a history does not say.", min=2)
+        int | None,
+        typer.Option(metavar="N", help="Number of classes, where a history does not say.", min=2),
     ] = None,
     val_rows: Annotated[
-        int | None, typer.Option("--val-rows", help="Number of validation rows.", min=1)
+        int | None,
+        typer.Option("--val-rows", metavar="N", help="Number of validation rows.", min=1),
     ] = None,
     as_json: Json = False,
 ) -> None:

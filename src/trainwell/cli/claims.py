@@ -16,7 +16,7 @@ claims = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Folder = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
+Folder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Of the results.")]
 OUT = Path("claims-results")
 
 
@@ -53,19 +53,25 @@ def show(name: str, out: Folder = OUT, as_json: Json = False) -> None:
 def run(
     name: Annotated[str | None, typer.Argument(help="A claim's name, or a TOML file.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Try all claims.")] = False,
-    data: Annotated[str | None, typer.Option(help="Your own data instead of the claim's.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Your own data instead of the claim's.")
+    ] = None,
     target: Target = None,
     group: Group = None,
     kind: Kind = None,
     pattern: Pattern = None,
     image_size: ImageSize = None,
-    size: Annotated[Literal["quick", "full"], typer.Option(help="How much to train.")] = "quick",
+    size: Annotated[
+        Literal["quick", "full"], typer.Option(metavar="SIZE", help="quick or full.")
+    ] = "quick",
     repetitions: Annotated[
-        int | None, typer.Option(help="Repetitions instead of the claim's number.", min=2, max=500)
+        int | None, typer.Option(metavar="N", help="Instead of the claim's number.", min=2, max=500)
     ] = None,
     seed: Seed = 0,
     out: Folder = OUT,
-    jobs: Annotated[int | None, typer.Option(help="Claims at a time, with --all.", min=1)] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Claims at a time, with --all.", min=1)
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +101,8 @@ def run(
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder with results.")] = OUT,
     into: Annotated[
-        Path | None, typer.Option(help="Markdown file that gets the table between its marks.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Markdown file that gets the table between its marks."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from trainwell.cli.options import (
+    METRICS,
     Budget,
     Group,
     ImageSize,
+    Jobs,
     Json,
     Kind,
     Metric,
@@ -41,19 +43,19 @@ def compare(
     pattern: Pattern = None,
     image_size: ImageSize = None,
     test: Annotated[
-        str, typer.Option(help="Test part, which stays sealed: a file, a folder, or a share.")
+        str, typer.Option(metavar="PART", help="Test part, which stays sealed: file or share.")
     ] = "0.2",
-    folds: Annotated[int, typer.Option(help="Folds.", min=1, max=50)] = 5,
-    seeds: Annotated[
-        int, typer.Option(help="Seeds per fold, at most; it ends earlier when it can.", min=1)
-    ] = 4,
-    metric: Annotated[Metric, typer.Option(help="What to compare.")] = "accuracy",
+    folds: Annotated[int, typer.Option(metavar="N", help="Folds.", min=1, max=50)] = 5,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Seeds per fold, at most.", min=1)] = 4,
+    metric: Annotated[
+        Metric, typer.Option(metavar="NAME", help=f"What to compare: {METRICS}.")
+    ] = "accuracy",
     budget: Budget = None,
     seed: Seed = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for compare.html and compare.json.")
+        Path | None, typer.Option(metavar="FOLDER", help="For compare.html and compare.json.")
     ] = None,
-    jobs: Annotated[str | None, typer.Option(help="Worker processes, or ray or ray:N.")] = None,
+    jobs: Jobs = None,
     trust: Trust = False,
     quiet: Quiet = False,
     as_json: Json = False,

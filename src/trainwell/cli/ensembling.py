@@ -13,7 +13,9 @@ from trainwell.cli.options import Json, Seed, Trust
 
 def ensemble(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write; must be empty.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="To write; must be empty.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the vote where it is not shown to be better, too.")
     ] = False,

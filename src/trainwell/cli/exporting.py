@@ -14,13 +14,16 @@ from trainwell.cli.options import Json, Trust
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder, or its model folder.")],
     onnx: Annotated[
-        Path | None, typer.Option(help="ONNX file to write, with predict.py beside it.")
+        Path | None,
+        typer.Option(metavar="FILE", help="ONNX file to write, with predict.py beside it."),
     ] = None,
     torch: Annotated[
-        Path | None, typer.Option(help="Folder for a plain PyTorch module and predict.py.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For a plain PyTorch module and predict.py."),
     ] = None,
     check: Annotated[
-        str | None, typer.Option(help="Data to check with; default: those of the run.")
+        str | None,
+        typer.Option(metavar="DATA", help="Data to check with; default: those of the run."),
     ] = None,
     trust: Trust = False,
     as_json: Json = False,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from trainwell.cli.options import (
+    METRICS,
     Budget,
     Group,
     ImageSize,
+    Jobs,
     Json,
     Kind,
     Metric,
@@ -43,13 +45,17 @@ def fit(
     pattern: Pattern = None,
     image_size: ImageSize = None,
     test: Annotated[
-        str, typer.Option(help="Test part: a file, a folder, or a share; 0 for none.")
+        str, typer.Option(metavar="PART", help="Test part: a file, folder or share; 0: none.")
     ] = "0.2",
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; must be empty.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of the run; must be empty.")
+    ] = None,
     budget: Budget = None,
     seed: Seed = 0,
-    folds: Annotated[int | None, typer.Option(help="Folds; 1 holds out one part.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks per fold.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", help="Folds; 1 holds out one part.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Networks per fold.")] = None,
     recipe: RecipeFile = None,
     settings: Settings = None,
     coach: Annotated[
@@ -58,30 +64,30 @@ def fit(
     ] = True,
     metric: Annotated[
         Metric | None,
-        typer.Option(help="What decides; default: balanced accuracy where classes are uneven."),
+        typer.Option(metavar="NAME", help=f"What decides: {METRICS}."),
     ] = None,
     coach_from: Annotated[
-        Path | None, typer.Option(help="Begin with the networks of this finished run.")
+        Path | None, typer.Option(metavar="RUN", help="Begin with networks of this finished run.")
     ] = None,
     no_ensemble: Annotated[
         bool, typer.Option("--no-ensemble", help="Keep the best single network.")
     ] = False,
     single: Annotated[
-        bool, typer.Option("--single", help="Distil the ensemble into one network; say the cost.")
+        bool, typer.Option("--single", help="Distil the ensemble; say the cost.")
     ] = False,
-    jobs: Annotated[
-        str | None,
-        typer.Option(help="Worker processes, or ray or ray:N; default: what is quickest here."),
-    ] = None,
-    checkpoint: Annotated[str, typer.Option(help="Time between two checkpoints.")] = "30s",
+    jobs: Jobs = None,
+    checkpoint: Annotated[
+        str, typer.Option(metavar="TIME", help="Between two checkpoints.")
+    ] = "30s",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="bfloat16: mixed precision.")
+        Literal["float32", "bfloat16"],
+        typer.Option(metavar="TYPE", help="bfloat16: mixed precision."),
     ] = "float32",
     watch: Annotated[
-        bool, typer.Option("--watch", help="Serve a live page to this machine while training.")
+        bool, typer.Option("--watch", help="Serve a live page to this machine.")
     ] = False,
     watch_port: Annotated[
-        int, typer.Option(help="Port of the live page; 0: a free one.", min=0, max=65535)
+        int, typer.Option(metavar="N", help="Port of that page; 0: a free one.", min=0, max=65535)
     ] = 0,
     show_recipe: Annotated[
         bool, typer.Option("--show-recipe", help="Print the whole recipe and stop.")

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from trainwell.errors import UserError
 
 Data = Annotated[str, typer.Argument(help="A table, a folder, an .npz, or a sample set's name.")]
-Target = Annotated[str | None, typer.Option(help="Column that holds the label.")]
+Target = Annotated[str | None, typer.Option(metavar="NAME", help="Column that holds the label.")]
 Group = Annotated[
-    str | None, typer.Option(help="Column or file-name field whose rows stay together.")
+    str | None,
+    typer.Option(metavar="NAME", help="Column or file-name field whose rows stay together."),
 ]
-Kind = Annotated[Literal["table", "images", "audio"] | None, typer.Option(help="Kind of data.")]
+Kind = Annotated[
+    Literal["table", "images", "audio"] | None,
+    typer.Option(metavar="KIND", help="What the data are: table, images or audio."),
+]
 Pattern = Annotated[
-    str | None, typer.Option(help="File names, such as {label}_{speaker}_{index}.wav.")
+    str | None, typer.Option(metavar="TEXT", help="File names: {label}_{speaker}_{index}.wav.")
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Longer side of pictures, in pixels.", min=4, max=1024)
+    int | None, typer.Option(metavar="N", help="Longer side of pictures.", min=4, max=1024)
 ]
-RecipeFile = Annotated[Path | None, typer.Option(help="Recipe file (TOML).")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Change the recipe: NAME=VALUE.")]
+RecipeFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Recipe file (TOML).")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change the recipe; repeatable."),
+]
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss"]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Budget = Annotated[str | None, typer.Option(help="Time to use, such as 90s or 10m.")]
+METRICS = ", ".join(get_args(Metric))
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of everything random.", min=0)]
+Budget = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Time to use, such as 90s or 10m.")
+]
+Jobs = Annotated[str | None, typer.Option(metavar="N", help="Worker processes, or ray or ray:N.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Trust = Annotated[

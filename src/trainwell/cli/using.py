@@ -19,7 +19,8 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A run folder, or its model folder.")],
     data: Annotated[str, typer.Argument(metavar="INPUT", help="A table, a folder, or one file.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="CSV file to write; default: print it.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="CSV file to write; default: print it."),
     ] = None,
     trust: Trust = False,
     quiet: Quiet = False,
@@ -64,7 +65,7 @@ def report(
     svg: Annotated[bool, typer.Option("--svg", help="Write each picture as SVG.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Write each picture as PNG.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures; default: RUN/pictures.")
+        Path | None, typer.Option(metavar="FOLDER", help="Of the pictures; default: RUN/pictures.")
     ] = None,
     as_json: Json = False,
 ) -> None:
