@@ -59,9 +59,10 @@ lint: $(VENV)/.installed-test
 	@echo "types"; $(BIN)/mypy
 	@echo "layers"; $(BIN)/lint-imports
 
+# A process for each core, at most four; tests of a file stay together and share what they made.
 test: lint
 	@echo "tests"
-	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term -q
+	@$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term -q
 
 test-slow: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -m slow -q --durations=0
