@@ -66,9 +66,41 @@ def test_alike_models_are_seldom_told_apart(tmp_path: Path) -> None:
 
 
 def test_the_same_model_twice_makes_no_difference(tmp_path: Path) -> None:
-    right = np.random.default_rng(3).random(400) < 0.9
-    found = compare_runs([run(tmp_path / "a", right), run(tmp_path / "b", right)])
-    assert found["verdict"] == "no difference that matters" and found["p"] == 1.0
+    """Said where there are rows enough: of few rows equal scores leave a lot open."""
+    right = np.random.default_rng(3).random(900) < 0.9
+    for rows, word in ((36, "not shown"), (900, "no difference that matters")):
+        pair = [run(tmp_path / f"{name}{rows}", right[:rows]) for name in "ab"]
+        found = compare_runs(pair)
+        assert found["verdict"] == word and found["p"] == 1.0
+    with pytest.raises(UserError, match="named twice"):
+        compare_runs([pair[0], pair[0]])
+
+
+def test_what_decided_in_the_runs_decides_between_them(tmp_path: Path) -> None:
+    """B finds the rare class and loses some of the common one: worse by accuracy alone."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [900, 60])
+    a = labels == 0
+    b = np.where(labels == 0, rng.random(960) < 0.9, rng.random(960) < 0.8)
+    runs = []
+    for name, right in (("a", a), ("b", b)):
+        folder = run(tmp_path / name, right)
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        facts |= {"classes": ["common", "rare"], "metric": {"name": "balanced_accuracy"}}
+        (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+        said = np.where(right, labels, 1 - labels)
+        empty = {"rows": np.empty(0, int), "labels": np.empty(0, int)}
+        tested = {"test_rows": np.arange(960), "test_labels": labels}
+        probabilities = {"probabilities": np.empty((0, 2)), "test_probabilities": np.eye(2)[said]}
+        np.savez(folder / "oof.npz", **empty, **tested, **probabilities)
+        runs.append(folder)
+    found = compare_runs(runs)
+    assert (found["metric"], found["verdict"]) == ("balanced_accuracy", "better")
+    recall = (b[:900].mean() + b[900:].mean()) / 2
+    assert found["difference"]["value"] == pytest.approx(recall - 0.5)
+    assert compare_runs(runs, "accuracy")["verdict"] == "worse"
+    assert compare_runs(runs, "macro_f1")["verdict"] == "better"
+    assert compare_runs(runs, "log_loss")["lower_is_better"]
 
 
 def test_several_runs_are_adjusted(tmp_path: Path) -> None:
@@ -94,7 +126,7 @@ def test_runs_on_other_rows_or_data_are_refused(tmp_path: Path) -> None:
     old, new = (run(tmp_path / d, right, digest=d) for d in ("f", "g"))
     with pytest.raises(UserError, match="data that changed between them"):
         compare_runs([old, new])
-    assert compare_runs([a, old])["verdict"] == "no difference that matters"  # a keeps no digest
+    assert compare_runs([a, old])["verdict"] == "not shown"  # a keeps no digest
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -120,9 +152,15 @@ def test_runs_are_compared_from_the_command_line(
     told = capsys.readouterr().out
     assert end.value.code == 0, told
     found = json.loads(told.splitlines()[-1])
-    assert [c["verdict"] for c in found["comparisons"]] == ["better", "no difference that matters"]
+    assert [c["verdict"] for c in found["comparisons"]] == ["better", "not shown"]
     assert (found["a"], found["b"], found["verdict"]) == ("a", "b", "better")
     assert json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8")) == found
+    page = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "not shown" in page and "<svg" in page
+    monkeypatch.setattr("sys.argv", ["trainwell", "compare", *map(str, runs), "--folds", "3"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2 and "--folds" in capsys.readouterr().err
     monkeypatch.setattr("sys.argv", ["trainwell", "compare", str(runs[0])])
     with pytest.raises(SystemExit) as end:
         main()

@@ -44,7 +44,7 @@ from trainwell.recipe import Recipe, fields_as_text, parse_settings
 from trainwell.request import Request
 from trainwell.sequential import next_step
 from trainwell.significance import mcnemar
-from trainwell.verdict import NATS, POINTS, Comparison, Unit, verdict
+from trainwell.verdict import Comparison, Unit, unit_of, verdict
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -201,11 +201,6 @@ def _check(folds: Any, looks: Any, metric: Any) -> None:
 
 def _whole_number(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def unit_of(metric: Metric) -> Unit:
-    """Points, for shares; nats, for the log loss."""
-    return NATS if metric == "log_loss" else POINTS
 
 
 def looks_up_to(seeds: int) -> tuple[int, ...]:

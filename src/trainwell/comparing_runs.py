@@ -11,16 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from trainwell import stats
 from trainwell.data.dataset import IntArray
 from trainwell.errors import DataError, UserError
-from trainwell.significance import holm, mcnemar
-from trainwell.verdict import LEVEL, REGION, Word
+from trainwell.metrics import Metric, score
+from trainwell.paired_rows import RowDifference, row_difference
+from trainwell.significance import holm
+from trainwell.verdict import Word, unit_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,12 +38,7 @@ class Judged:
     rows: IntArray
     labels: IntArray
     probabilities: Floats
-
-    @property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Rows that got their label, (n,)."""
-        found: npt.NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
-        return found
+    metric: Metric  # that decided in the run
 
 
 def judged(run: Path) -> Judged:
@@ -71,32 +67,59 @@ def judged(run: Path) -> Judged:
         rows[order].astype(np.int64),
         labels[order].astype(np.int64),
         probabilities[order].astype(np.float64),
+        _deciding(facts),
     )
 
 
-def compare_runs(folders: Sequence[Path]) -> dict[str, Any]:
+def _deciding(facts: dict[str, Any]) -> Metric:
+    """The metric that run.json says has decided; accuracy where it says nothing."""
+    name = (facts.get("metric") or {}).get("name")
+    known: tuple[Metric, ...] = get_args(Metric)
+    return next((m for m in known if m == name), "accuracy")
+
+
+def compare_runs(folders: Sequence[Path], metric: Metric | None = None) -> dict[str, Any]:
     """Each run against the first one, on the rows that judged both: plain data.
 
-    difference: of accuracy, with a BCa bootstrap interval over rows; p: McNemar's mid p, by Holm
-    where there are several; verdict: better or worse where both agree, no difference that matters
-    inside ± half a point, else not shown. Raises UserError when the rows are not the same.
+    metric: None takes what decided in the runs, accuracy where they differ in it.
+    difference: of that metric, with an interval over rows, and p, adjusted by Holm where there are
+    several (`row_difference`); verdict: better or worse where both agree, no difference that
+    matters inside ± half a point (0.01 of log loss), else not shown.
+    Raises UserError for a folder named twice, and where the rows are not the same.
     """
+    places = [Path(folder).resolve() for folder in folders]
+    if len(set(places)) < len(places):
+        todo = "Name each run once; a model does not differ from itself."
+        raise UserError("compare", "the same run folder is named twice", todo)
     runs = [judged(Path(folder)) for folder in folders]
     first = runs[0]
     for other in runs[1:]:
         _check_same(first, other)
-    tests = [mcnemar(other.right, first.right) for other in runs[1:]]
-    adjusted = holm([t.mid for t in tests])
-    found = [_against(first, other, float(p)) for other, p in zip(runs[1:], adjusted, strict=True)]
-    scores = [
-        {"run": r.name} | stats.wilson(int(r.right.sum()), len(r.rows)).to_json() for r in runs
+    if metric is None:
+        metric = first.metric if len({r.metric for r in runs}) == 1 else "accuracy"
+    found = [
+        row_difference(first.labels, first.probabilities, other.probabilities, metric)
+        for other in runs[1:]
     ]
+    adjusted = holm([f.p for f in found])
+    comparisons = [
+        _against(first, other, RowDifference(f.interval, float(p)), metric)
+        for other, f, p in zip(runs[1:], found, adjusted, strict=True)
+    ]
+    scores = [{"run": r.name} | score(r.labels, r.probabilities, 0).to_json()[metric] for r in runs]
     note = (
         f"These are {len(runs)} fixed models on {len(first.rows)} {first.part} rows. Whether a "
         "recipe is better than another is asked by: trainwell compare RECIPE_A RECIPE_B DATA"
     )
-    result = {"data": first.data, "part": first.part, "rows": len(first.rows)}
-    return result | {"scores": scores, "comparisons": found, "note": note} | found[0]
+    result = {
+        "data": first.data,
+        "part": first.part,
+        "rows": len(first.rows),
+        "metric": metric,
+        "unit": unit_of(metric).name,
+        "lower_is_better": metric == "log_loss",
+    }
+    return result | {"scores": scores, "comparisons": comparisons, "note": note} | comparisons[0]
 
 
 def _check_same(first: Judged, other: Judged) -> None:
@@ -117,20 +140,19 @@ def _check_same(first: Judged, other: Judged) -> None:
         raise UserError(where, problem, todo)
 
 
-def _against(first: Judged, other: Judged, p: float) -> dict[str, Any]:
+def _against(first: Judged, other: Judged, found: RowDifference, metric: Metric) -> dict[str, Any]:
     """One comparison: other - first."""
-    gain = other.right.astype(np.float64) - first.right
-    found = stats.bca(gain, lambda rows: rows.mean(axis=-1), seed=0)
+    ends, region = found.interval, unit_of(metric).region
     word: Word = "not shown"
-    if max(abs(found.low), abs(found.high)) <= REGION and math.isfinite(found.low):
+    if max(abs(ends.low), abs(ends.high)) <= region and math.isfinite(ends.low):
         word = "no difference that matters"
-    elif p <= LEVEL and (found.low > 0 or found.high < 0):
-        word = "better" if found.low > 0 else "worse"
+    elif found.shown:
+        word = "better" if (ends.low > 0) != (metric == "log_loss") else "worse"
     return {
         "a": first.name,
         "b": other.name,
-        "difference": found.to_json(),
-        "p": p,
+        "difference": ends.to_json(),
+        "p": found.p,
         "verdict": word,
         "seeds_to_settle": None,
     }

@@ -106,24 +106,35 @@ def _voted(ensemble: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def runs_compared(result: Mapping[str, Any]) -> str:
-    """Finished runs, their accuracy, and the verdict on each against the first."""
+def runs_compared(result: Mapping[str, Any], page: Path | None = None) -> str:
+    """Finished runs, their scores, and the verdict on each against the first."""
     first = {"difference": "", "p": "", "verdict": "the others are compared with it"}
     told = [
         {
-            "difference": "{:+.1f} points [{:+.1f}, {:+.1f}]".format(
-                *(100 * c["difference"][k] for k in ("value", "low", "high"))
-            ),
+            "difference": difference_of_runs(c["difference"], result["metric"]),
             "p": f"{c['p']:.2g}",
             "verdict": c["verdict"],
         }
         for c in result["comparisons"]
     ]
+    name = str(result["metric"]).replace("_", " ")
     rows = [
-        {"run": s["run"], "accuracy": f"{s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"} | t
+        {"run": s["run"], name: f"{s['value']:.3f} [{s['low']:.3f}, {s['high']:.3f}]"} | t
         for s, t in zip(result["scores"], [first, *told], strict=True)
     ]
-    return "\n".join(["", table(rows, tuple(rows[0])), "", *textwrap.wrap(result["note"], 96)])
+    lines = ["", table(rows, tuple(rows[0])), "", *textwrap.wrap(result["note"], 96)]
+    return "\n".join(lines if page is None else [*lines, "", f"page  {page}"])
+
+
+def difference_of_runs(ends: Mapping[str, float], metric: str) -> str:
+    """A difference with its interval: points, or nats of log loss, where less is better.
+
+    >>> difference_of_runs({"value": 0.01, "low": -0.004, "high": 0.024}, "accuracy")
+    '+1.0 points [-0.4, +2.4]'
+    """
+    scale, digits, unit = (1, 3, "nats") if metric == "log_loss" else (100, 1, "points")
+    value, low, high = (f"{scale * ends[k]:+.{digits}f}" for k in ("value", "low", "high"))
+    return f"{value} {unit} [{low}, {high}]"
 
 
 def audited(result: Mapping[str, Any], page: Path) -> str:

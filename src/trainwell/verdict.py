@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from trainwell.metrics import Metric
 from trainwell.paired import PairedDifference, seeds_to_settle
 from trainwell.stats import Interval
 
@@ -32,6 +33,11 @@ class Unit:
 
 POINTS = Unit("points", 100.0, 1, REGION)
 NATS = Unit("nats", 1.0, 3, 0.01, lower_is_better=True)  # of the log loss
+
+
+def unit_of(metric: Metric) -> Unit:
+    """Points, for shares; nats, for the log loss."""
+    return NATS if metric == "log_loss" else POINTS
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,13 @@ from trainwell.coach.balancing import (
     posthoc,
 )
 from trainwell.coach.decision import Decision, Outcome
-from trainwell.coach.swaps import swap_test
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split
 from trainwell.metrics import Metric
 from trainwell.recipe import Recipe
 from trainwell.significance import mcnemar
 from trainwell.stats import Interval
+from trainwell.swaps import swap_test
 from trainwell.techniques.balance import ClassWeights, LogitAdjust
 from trainwell.techniques.models.mlp import Mlp
 

@@ -27,6 +27,8 @@ from trainwell.cli.options import (
 from trainwell.errors import UserError
 from trainwell.terminal import comparison, runs_compared
 
+OF_RUNS = ("what", "metric", "out", "quiet", "as_json")  # what finished runs can be asked
+
 
 def compare(
     what: Annotated[
@@ -48,8 +50,8 @@ def compare(
     folds: Annotated[int, typer.Option(metavar="N", help="Folds.", min=1, max=50)] = 5,
     seeds: Annotated[int, typer.Option(metavar="N", help="Seeds per fold, at most.", min=1)] = 4,
     metric: Annotated[
-        Metric, typer.Option(metavar="NAME", help=f"What to compare: {METRICS}.")
-    ] = "accuracy",
+        Metric | None, typer.Option(metavar="NAME", help=f"What to compare: {METRICS}.")
+    ] = None,
     budget: Budget = None,
     seed: Seed = 0,
     out: Annotated[
@@ -59,10 +61,13 @@ def compare(
     trust: Trust = False,
     quiet: Quiet = False,
     as_json: Json = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Is recipe B better than recipe A, or one finished run than another? With a verdict."""
     if len(what) > 1 and all((Path(w) / "run.json").is_file() for w in what):
-        _compare_runs([Path(w) for w in what], out, as_json)
+        _refuse_unused(context)
+        _compare_runs([Path(w) for w in what], metric, out, as_json)
         return
     if len(what) != 3:
         problem = f"expected two recipes and data, or finished runs; got {len(what)} words"
@@ -87,7 +92,7 @@ def compare(
         test=test_part(test),
         folds=folds,
         looks=looks_up_to(seeds),
-        metric=metric,
+        metric=metric or "accuracy",
         budget=budget,
         seed=seed,
         jobs=jobs,
@@ -103,15 +108,30 @@ def compare(
         typer.echo(json.dumps(result))
 
 
-def _compare_runs(runs: list[Path], out: Path | None, as_json: bool) -> None:
+def _refuse_unused(context: typer.Context) -> None:
+    """Raise the UserError that names an option which finished runs leave no room for."""
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if name not in OF_RUNS and source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            problem = "finished runs are compared as they are; this option trains or reads anew"
+            raise UserError(option, problem, "Leave it out, or give two recipes and data.")
+
+
+def _compare_runs(runs: list[Path], metric: Metric | None, out: Path | None, as_json: bool) -> None:
     """Finished runs on the rows that judged them."""
     from trainwell.comparing_runs import compare_runs
+    from trainwell.report.runs_compared import write_runs_compared
     from trainwell.run import check_folder, new_folder, write_json
 
     check_folder(out)
-    result = compare_runs(runs)
+    result = compare_runs(runs, metric)
+    page = None
     if out is not None:
-        write_json(new_folder(out, "compare") / "compare.json", result)
-    typer.echo(runs_compared(result))
+        folder = new_folder(out, "compare")
+        write_json(folder / "compare.json", result)
+        page = write_runs_compared(result, folder)
+    typer.echo(runs_compared(result, page))
     if as_json:
         typer.echo(json.dumps(result))

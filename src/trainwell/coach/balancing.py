@@ -21,7 +21,6 @@ from trainwell.arms import Arena, Arm, Cell
 from trainwell.clock import now
 from trainwell.coach.decision import Decision, Outcome
 from trainwell.coach.remedies import difference as changes_of
-from trainwell.coach.swaps import balanced_losses, flip_test, swap_test
 from trainwell.comparing import compared, held_out, score_of
 from trainwell.comparing import difference as paired_arms
 from trainwell.data.dataset import Schema
@@ -32,6 +31,7 @@ from trainwell.recipe import Recipe
 from trainwell.recipe_check import check_against
 from trainwell.seeding import stream_seed
 from trainwell.significance import holm
+from trainwell.swaps import balanced_losses, flip_test, swap_test
 from trainwell.techniques.balance import (
     Balance,
     ClassWeights,

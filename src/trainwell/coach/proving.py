@@ -17,14 +17,14 @@ from trainwell.arms import Arena, Arm, Cell, joined
 from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Outcome
 from trainwell.coach.screening import ANEW
-from trainwell.coach.swaps import flip_test, swap_test
-from trainwell.comparing import Compared, Metric, compared, held_out, score_of, unit_of
+from trainwell.comparing import Compared, Metric, compared, held_out, score_of
 from trainwell.comparing import difference as paired_arms
 from trainwell.metrics import row_losses
 from trainwell.seeding import stream_seed
 from trainwell.significance import holm, mcnemar
 from trainwell.stats import Interval
-from trainwell.verdict import Comparison
+from trainwell.swaps import flip_test, swap_test
+from trainwell.verdict import Comparison, unit_of
 
 SURE = 0.01  # p of all held-out rows below which a gain in every cell is enough
 PROMISING = 0.004  # mean gain from which on one more seed per fold is worth its cost
