@@ -29,8 +29,8 @@ class Predictions:
 
     names: where each came from; probabilities (N, C) in the order of `classes`; truth (N,) class
     names where the input held the target, else None; skipped: files that could not be read.
-    unusual: (N,) what of an input lies far outside of the training rows, "" where nothing does;
-    None for a model that does not know their ranges.
+    unusual: (N,) what of an input lies far outside of the training rows, or holds a word that none
+    of them held, "" where nothing does; None for a model that does not know their ranges.
     """
 
     classes: tuple[str, ...]
@@ -115,7 +115,9 @@ def _predicted(model: Model, new: NewData) -> Predictions:
     unusual: tuple[str, ...] | None = None
     if model.ranges is not None:
         outside = model.ranges.outside(model.schema, new.inputs)
-        unusual = tuple(model.ranges.words(outside))
+        beyond = model.ranges.words(outside)
+        unknown = new.unknown or [""] * len(beyond)
+        unusual = tuple(", ".join(filter(None, both)) for both in zip(beyond, unknown, strict=True))
     found = model.probabilities(new.inputs)
     return Predictions(model.classes, new.names, found, new.labels, new.skipped, new.notes, unusual)
 

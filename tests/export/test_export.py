@@ -20,6 +20,7 @@ from torch import nn
 from helpers.data import clips, digits, pictures
 from trainwell.callstring import members
 from trainwell.data.dataset import Column, Dataset, TableSchema
+from trainwell.data.ranges import fit_ranges
 from trainwell.data.read import read_like
 from trainwell.engine.inputs import fit_preprocess
 from trainwell.errors import UserError
@@ -327,6 +328,8 @@ def same(text: str, model: Model, source: Path) -> int:
     for name, p in zip(ours.names, ours.probabilities, strict=True):
         found = np.array(theirs[name][-len(model.classes) :], float)
         assert np.abs(found - p).max() < 1.5e-6, name
+    if rows[0][3] == "unusual":
+        assert tuple(theirs[name][3] for name in ours.names) == ours.unusual
     return len(theirs)
 
 
@@ -354,12 +357,45 @@ def test_the_script_reads_tables_as_we_do(tmp_path: Path) -> None:
     labels = np.array([0, 1, 0, 1, 0, 1])
     data = Dataset("t", schema, inputs, labels, ("a", "b"), tuple("123456"))
     model = untrained(data, [(Robust(),)], [Mlp(hidden=(7,))])
+    model = dataclasses.replace(model, ranges=fit_ranges(schema, inputs, np.array([0, 1, 2, 5])))
     save(model, tmp_path / "model")
     write.export_onnx(tmp_path, tmp_path / "onnx" / "m.onnx")
     write.export_torch(tmp_path, tmp_path / "torch")
+    assert predict(model, tmp_path / "new.csv").unusual == (
+        *("", "", ""), "when:days, age", "age, town, code", ""
+    )  # fmt: skip
     for folder in ("onnx", "torch"):
         text = alone(tmp_path / folder / "predict.py", str(tmp_path / "new.csv"))
+        assert text.startswith("input,label,probability,unusual,p:a,p:b")
         assert same(text, model, tmp_path / "new.csv") == 6
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_the_script_says_what_is_wrong_with_its_input(kind: str, tmp_path: Path) -> None:
+    _, model = everything(kind)
+    save(model.only([0]), tmp_path / "model")
+    other = "images" if kind == "table" else "table"
+    save(everything(other)[1].only([0]), tmp_path / "other" / "model")
+    write.export_onnx(tmp_path, tmp_path / "onnx" / "m.onnx")
+    with pytest.raises(UserError, match="belongs to a model of other data"):
+        write.export_onnx(tmp_path / "other", tmp_path / "onnx" / "o.onnx")
+    write.export_onnx(tmp_path / "other", tmp_path / "foreign" / "o.onnx")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words.txt").write_text("a,b\n1,2\n")
+    foreign = ("words.txt", "--model", str(tmp_path / "foreign" / "o.onnx"))
+    cases: dict[tuple[str, ...], str] = {
+        ("nofile",): "no such file",
+        ("empty",): "got a folder" if kind == "table" else "expected files that end in",
+        ("words.txt",): "is missing" if kind == "table" else "expected files that end in",
+        ("words.txt", "--model", "no.onnx"): "no such model",
+        foreign: "use the script of its own export",
+    }
+    for words, expected in cases.items():
+        script = tmp_path / "onnx" / "predict.py"
+        command = [sys.executable, str(script), *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert expected in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_script_reads_pictures_as_we_do(tmp_path: Path) -> None:

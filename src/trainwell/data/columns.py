@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.data.dataset import BoolArray, Column
+from trainwell.data.dataset import BoolArray, Column, IntArray
 from trainwell.data.dialect import MISSING_AMONG_NUMBERS, NUMBER, is_missing
 from trainwell.data.rows import Rows
 from trainwell.errors import DataError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 WordArray = npt.NDArray[np.object_]  # str, or None where the value is missing
+NONE = np.empty(0, np.int64)  # rows with an unknown word
 TRUE = frozenset({"true", "yes", "t", "y"})
 FALSE = frozenset({"false", "no", "f", "n"})
 PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
@@ -217,25 +218,24 @@ def _naive(times: pd.Series[Any]) -> npt.NDArray[np.datetime64]:
 
 def encode_column(
     series: pd.Series[Any], column: Column, rows: Rows
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """The values of a column as numbers (N, k), NaN where missing, and notes.
+) -> tuple[FloatArray, IntArray]:
+    """The values of a column as numbers (N, k), NaN where missing, and the rows (u,) whose word
+    training did not know; these count as missing.
 
     k is 4 for a date (DATE_PARTS), else 1; a category gives the place of its word in `levels`.
     Raises DataError, naming the cell, where a value is not of the column's type.
     """
     if column.type == "date":
-        return _encode_date(series, column, rows), ()
+        return _encode_date(series, column, rows), NONE
     if column.type == "category":
         codes = {word: float(code) for code, word in enumerate(column.levels)}
         words = as_known(to_words(series), column.levels)
         values = np.array([codes.get(w, np.nan) if w is not None else np.nan for w in words])
-        new = sorted({w for w in words if w is not None and w not in codes})
-        shown = ", ".join(f'"{word}"' for word in new[:3]) + (", ..." if len(new) > 3 else "")
-        note = f'Column "{column.name}": {shown} did not occur in training; taken as missing.'
-        return values[:, None], (note,) if new else ()
+        new = [row for row, w in enumerate(words) if w is not None and w not in codes]
+        return values[:, None], np.array(new, np.int64)
     if column.type == "boolean":
-        return _encode_boolean(series, column, rows)[:, None], ()
-    return _encode_number(series, column, rows)[:, None], ()
+        return _encode_boolean(series, column, rows)[:, None], NONE
+    return _encode_number(series, column, rows)[:, None], NONE
 
 
 def _encode_number(series: pd.Series[Any], column: Column, rows: Rows) -> FloatArray:

@@ -222,6 +222,7 @@ class NewData:
     inputs: (N, *schema.shape); names: where each row came from.
     labels: (N,) class names where the input happens to hold them, else None.
     groups: (N,) names of groups, "" where a row has none, where they were asked for and are there.
+    unknown: (N,) columns that hold a word training did not know, "" where none does; of tables.
     """
 
     inputs: npt.NDArray[Any]
@@ -230,3 +231,4 @@ class NewData:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
+    unknown: tuple[str, ...] | None = None

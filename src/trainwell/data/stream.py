@@ -82,6 +82,7 @@ def _sliced(new: NewData, since: float = 0.0, until: float = 1.0) -> Iterator[Pi
             skipped=new.skipped if stop == count else (),
             notes=new.notes if stop == count else (),
             groups=None,
+            unknown=None if new.unknown is None else new.unknown[start:stop],
         )
         yield Piece(some, since + (until - since) * stop / count)
 

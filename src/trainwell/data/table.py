@@ -167,15 +167,23 @@ def _useless(series: pd.Series[Any], column: Column) -> str:
     return ""
 
 
-def _matrix(rows: Rows, schema: TableSchema) -> tuple[FloatArray, tuple[str, ...]]:
-    """The input matrix (N, D) of a table, and notes."""
+def _matrix(rows: Rows, schema: TableSchema) -> tuple[FloatArray, dict[str, IntArray]]:
+    """The input matrix (N, D) of a table, and the rows with an unknown word, by column."""
     parts: list[FloatArray] = []
-    notes: list[str] = []
+    unknown: dict[str, IntArray] = {}
     for column in schema.columns:
-        values, said = encode_column(rows.frame[column.name], column, rows)
+        values, new = encode_column(rows.frame[column.name], column, rows)
         parts.append(values)
-        notes += said
-    return np.concatenate(parts, axis=1), tuple(notes)
+        if len(new):
+            unknown[column.name] = new
+    return np.concatenate(parts, axis=1), unknown
+
+
+def _unknown_note(rows: Rows, column: str, where: IntArray) -> str:
+    """Which words of a column training did not know."""
+    new = sorted(set(to_words(rows.frame[column].iloc[where])))
+    shown = ", ".join(f'"{word}"' for word in new[:3]) + (", ..." if len(new) > 3 else "")
+    return f'Column "{column}": {shown} did not occur in training; taken as missing.'
 
 
 def narrowed(inputs: npt.NDArray[Any], limit: int | None = None) -> npt.NDArray[Any]:
@@ -283,14 +291,19 @@ def rows_like(
             f"expected the {len(wanted)} columns of the training data, got also {_quoted(extra)}",
             "Remove or rename these columns.",
         )
-    inputs, notes = _matrix(rows, schema)
+    inputs, unknown = _matrix(rows, schema)
+    columns: list[list[str]] = [[] for _ in range(len(inputs))]
+    for name, where in unknown.items():
+        for row in where.tolist():
+            columns[row].append(name)
     labels = _words_like(rows, schema.target, classes) if schema.target in names else None
     return NewData(
         inputs=with_precision(inputs, schema, rows.place),
         names=rows.places(),
         labels=labels,
-        notes=(*rows.notes, *notes),
+        notes=(*rows.notes, *(_unknown_note(rows, *found) for found in unknown.items())),
         groups=_groups_like(rows, group),
+        unknown=tuple(", ".join(found) for found in columns) if unknown else None,
     )
 
 

@@ -31,6 +31,7 @@ def card(model: Model, folder: Path) -> dict[str, Any]:
         "inputs": inputs_of(model.schema),
         "output": {"name": "probabilities", "type": "float32", "shape": ["batch", "classes"]},
         "schema": schema_to_json(model.schema),
+        "ranges": _ranges(model),
         "networks": [
             {"fold": p.fold, "seed": p.seed, "recipe": fields_as_text(p.recipe)}
             for p in model.parts
@@ -38,6 +39,12 @@ def card(model: Model, folder: Path) -> dict[str, Any]:
         "test": {name: test[name] for name in SCORES if name in test} or None,
         "versions": {"trainwell": __version__, "torch": torch.__version__},
     }
+
+
+def _ranges(model: Model) -> dict[str, Any] | None:
+    """What is usual in a table, so that the script can mark what is not; of other data None."""
+    table = model.schema.kind == "table" and model.ranges is not None
+    return model.ranges.to_json() if table and model.ranges is not None else None
 
 
 def _result(folder: Path) -> Mapping[str, Any]:

@@ -62,7 +62,7 @@ def export_onnx(
     folder, path = Path(run), Path(path)
     model = load(folder, trust)
     script = path.with_name("predict.py")
-    _spare(script)
+    _spare(script, model.schema.kind)
     content = to_onnx(model, card(model, folder))
     inputs, real, words = trials(model, _command(folder), check)
     parity = compare(model, onnx_runner(content, model), inputs, real, words)
@@ -95,7 +95,7 @@ def export_torch(
     }
     files = tuple(folder / name for name in content)
     for script in (folder / "predict.py", folder / "model.py"):
-        _spare(script)
+        _spare(script, model.schema.kind)
     try:
         for file, text in zip(files, content.values(), strict=True):
             _write(file, text)
@@ -114,11 +114,19 @@ def _command(run: Path) -> str:
     return ""
 
 
-def _spare(script: Path) -> None:
-    """Raise UserError where a file of that name is there that no export has written."""
-    if script.is_file() and not script.read_bytes().startswith(OUR_FIRST_WORDS):
-        problem = "is there already, and no export has written it"
-        raise UserError(str(script), problem, "Export into a folder of its own.")
+def _spare(script: Path, kind: str) -> None:
+    """Raise UserError where a file of that name is there that no export of such data has written.
+
+    Scripts of models for one kind of data are alike; that for another kind would be lost.
+    """
+    if not script.is_file():
+        return
+    there = script.read_bytes()
+    todo = "Export into a folder of its own."
+    if not there.startswith(OUR_FIRST_WORDS):
+        raise UserError(str(script), "is there already, and no export has written it", todo)
+    if b'KIND = "' in there and f'KIND = "{kind}"'.encode() not in there:
+        raise UserError(str(script), f"belongs to a model of other data than {kind}", todo)
 
 
 def _remove(*files: Path) -> None:

@@ -13,10 +13,12 @@ import numpy as np
 
 from trainwell.data.audio import AUDIO_SUFFIXES, load_clip
 from trainwell.data.clips import fit_clip
-from trainwell.export.standalone.files import batches
+from trainwell.export.standalone.files import Batch, batches
+
+KIND = "audio"
 
 
-def read(path: Path, card: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+def read(path: Path, card: dict[str, Any]) -> Iterator[Batch]:
     """Batches of names and of `samples` int16 (b, T); what cannot be read is said."""
     schema = card["schema"]
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from trainwell.data.images import IMAGE_SUFFIXES, load_image, stack_images
-from trainwell.export.standalone.files import batches
+from trainwell.export.standalone.files import Batch, batches
+
+KIND = "images"
 
 
-def read(path: Path, card: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+def read(path: Path, card: dict[str, Any]) -> Iterator[Batch]:
     """Batches of names and of `pixels` uint8 (b, H, W, C); what cannot be read is said."""
     schema = card["schema"]
 

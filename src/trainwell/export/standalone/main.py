@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from trainwell.export.standalone.table import read
+from trainwell.export.standalone.table import KIND, read
 
 Run = Callable[[dict[str, Any]], Any]
 
@@ -73,24 +73,51 @@ def beside() -> Path:
     return found[0]
 
 
+def label(given: argparse.Namespace) -> None:
+    """Write a line for each input; SystemExit says what is wrong with them."""
+    if not given.input.exists():
+        raise SystemExit(f"{given.input}: there is no such file or folder")
+    path = given.model or beside()
+    if not path.exists():
+        raise SystemExit(f"{path}: there is no such model")
+    card, run = load(path)
+    if card["kind"] != KIND:
+        problem = f"the model takes {card['kind']}, this script reads {KIND}"
+        raise SystemExit(f"{path}: {problem}; use the script of its own export")
+    classes = card["classes"]
+    to = given.out.open("w", encoding="utf-8", newline="") if given.out else sys.stdout
+    writer = csv.writer(to, lineterminator="\n")
+    count = 0
+    for names, inputs, odd in read(given.input, card):
+        if not count:
+            mark = [] if odd is None else ["unusual"]
+            writer.writerow(
+                ["input", "label", "probability", *mark, *(f"p:{name}" for name in classes)]
+            )
+        for i, row in enumerate(run(inputs)):
+            best = int(row.argmax())
+            shares = [f"{p:.6f}" for p in row]
+            own = [] if odd is None else [odd[i]]
+            writer.writerow([names[i], classes[best], shares[best], *own, *shares])
+        count += len(names)
+    if given.out:
+        to.close()
+    if not count:
+        raise SystemExit(f"{given.input}: nothing in it could be read")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("input", type=Path, help="CSV file, picture, clip, folder, or .npy")
     parser.add_argument("-o", "--out", type=Path, help="CSV file to write; default: print it")
     parser.add_argument("--model", type=Path, help="ONNX file or model.py; default: beside this")
-    given = parser.parse_args()
-    card, run = load(given.model or beside())
-    classes = card["classes"]
-    to = given.out.open("w", encoding="utf-8", newline="") if given.out else sys.stdout
-    writer = csv.writer(to, lineterminator="\n")
-    writer.writerow(["input", "label", "probability", *(f"p:{name}" for name in classes)])
-    for names, inputs in read(given.input, card):
-        for name, row in zip(names, run(inputs), strict=True):
-            best = int(row.argmax())
-            shares = [f"{p:.6f}" for p in row]
-            writer.writerow([name, classes[best], shares[best], *shares])
-    if given.out:
-        to.close()
+    try:
+        label(parser.parse_args())
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"error: {end.code}\n")
+            sys.exit(2)
+        raise
 
 
 if __name__ == "__main__":

@@ -15,14 +15,26 @@ from typing import Any
 
 import numpy as np
 
+KIND = "table"
 BATCH = 512
+SHOWN = 3  # columns that are named for an unusual row
 MISSING = {"", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "<na>", "?"}
 TRUE, FALSE = {"true", "yes", "t", "y", "1"}, {"false", "no", "f", "n", "0"}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def read(path: Path, card: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """Batches of row names and of inputs: `numbers` (b, n) and `words` (b, q)."""
+Batch = tuple[list[str], dict[str, Any], list[str] | None]  # names, inputs, what is unusual
+
+
+def read(path: Path, card: dict[str, Any]) -> Iterator[Batch]:
+    """Batches of row names, of inputs (`numbers` (b, n) and `words` (b, q)), of what is unusual."""
+    if path.is_dir():
+        raise SystemExit(f"{path}: expected a CSV file, got a folder")
+    for names, inputs in _batches(path, card):
+        yield names, inputs, unusual(inputs, card)
+
+
+def _batches(path: Path, card: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
     if path.suffix == ".npy":
         yield from _arrays(path, card)
         return
@@ -56,6 +68,32 @@ def _arrays(path: Path, card: dict[str, Any]) -> Iterator[tuple[list[str], dict[
     for start in range(0, len(values), BATCH):
         some = np.array(values[start : start + BATCH], card["schema"]["precision"])
         yield [f"row {start + i}" for i in range(len(some))], {"numbers": some}
+
+
+def unusual(inputs: dict[str, Any], card: dict[str, Any]) -> list[str] | None:
+    """Columns of each row far outside of the training rows, or with a word that is new to all of
+    them; "" where nothing is. None where the card does not hold the ranges."""
+    ranges = card.get("ranges")
+    if ranges is None:
+        return None
+    columns: list[list[str]] = [[] for _ in range(len(next(iter(inputs.values()))))]
+    places = {entry["name"]: entry["columns"] for entry in card["inputs"]}
+    low, high, step = (np.array(ranges[key], np.float64) for key in ("low", "high", "step"))
+    if ranges["names"]:
+        where = [places["numbers"].index(name) for name in ranges["names"]]
+        values = inputs["numbers"][:, where].astype(np.float64)
+        slack = step + 1e-6 * np.maximum(np.abs(low), np.abs(high))
+        beyond = (values < low - slack) | (values > high + slack)
+        for row in np.flatnonzero(beyond.any(axis=1)).tolist():
+            names = [ranges["names"][i] for i in np.flatnonzero(beyond[row])]
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            columns[row].append(", ".join(names[:SHOWN]) + more)
+    known = [c for c in card["schema"]["columns"] if c["type"] == "category"]
+    for j, column in enumerate(known):
+        new = ~np.isin(inputs["words"][:, j].astype(str), ["", *column["levels"]])
+        for row in np.flatnonzero(new).tolist():
+            columns[row].append(column["name"])
+    return [", ".join(found) for found in columns]
 
 
 def encoded(
