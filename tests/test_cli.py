@@ -430,10 +430,11 @@ def test_predict_a_table_on_standard_output_and_into_a_file(table: Trained) -> N
     (table.place / "new.csv").write_text("wet,colour,b,a\nno,violet,1.5,\n", encoding="utf-8")
     done = trainwell("predict", "run/model", "new.csv", "-o", "p.csv", "--json", cwd=table.place)
     assert done.code == 0, done.err
-    found = {"predictions": 1, "out": "p.csv", "accuracy": None, "unusual": 0, "skipped": []}
+    found = {"predictions": 1, "out": "p.csv", "accuracy": None, "unusual": 1, "skipped": []}
     assert done.json == found
     assert '"violet" did not occur in training' in done.err
-    assert len(rows_of((table.place / "p.csv").read_text(encoding="utf-8"))) == 1
+    (row,) = rows_of((table.place / "p.csv").read_text(encoding="utf-8"))
+    assert row["unusual"] == "colour"
 
 
 def test_predict_a_folder_and_a_single_picture(pictures: Trained) -> None:

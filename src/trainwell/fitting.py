@@ -53,6 +53,7 @@ from trainwell.request import Request, as_call, begin, data_digest
 from trainwell.results import ladder_table
 from trainwell.run import (
     Run,
+    check_folder,
     held,
     new_folder,
     write_history,
@@ -178,6 +179,8 @@ def carry_out(
         ExitStack() as held_by_us,
     ):
         check_options(options)
+        if folder is None and ranks.first:
+            check_folder(request.out)
         progress.stage("reading the data")
         data = request.read()
         if ranks.size > 1:

@@ -51,6 +51,13 @@ class Options:
 
 
 def check_options(options: Options) -> None:
+    """Raise the UserError of an option that no data could make right, before any are read."""
+    budget_seconds(options)
+    checkpoint_seconds(options)
+    if not 0 <= options.test < 1:
+        problem = f"expected a share from 0 to below 1, or a file; got {options.test:g}"
+        raise UserError("--test", problem)
+    edit(Recipe(), options.settings, "--set")
     known = get_args(Metric)
     if options.metric is not None and options.metric not in known:
         todo = did_you_mean(str(options.metric), known)
@@ -86,6 +93,10 @@ def chosen_precision(options: Options, recipe: Recipe) -> torch.dtype | None:
 
 def budget_seconds(options: Options) -> float | None:
     return None if options.budget is None else parse_time(str(options.budget))
+
+
+def checkpoint_seconds(options: Options) -> float:
+    return parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
 
 
 def chosen_recipe(data: Dataset, options: Options, where: str = "--set") -> Recipe:

@@ -22,7 +22,6 @@ from trainwell.budget import (
     Budget,
     Size,
     default_budget,
-    parse_time,
     plan_size,
 )
 from trainwell.clock import now
@@ -43,7 +42,13 @@ from trainwell.engine.trainer import Seen, Trainer
 from trainwell.errors import Interrupted
 from trainwell.files import cache_dir
 from trainwell.model import Model, held_out_probabilities
-from trainwell.options import Options, budget_seconds, chosen_precision, chosen_recipe
+from trainwell.options import (
+    Options,
+    budget_seconds,
+    checkpoint_seconds,
+    chosen_precision,
+    chosen_recipe,
+)
 from trainwell.progress import Progress
 from trainwell.recipe import (
     Linear,
@@ -97,7 +102,7 @@ def prepare(
 
     began: `time.monotonic()` when the run began; the budget counts from there.
     """
-    every = parse_time(str(options.checkpoint), "--checkpoint", least=0.01)
+    every = checkpoint_seconds(options)
     # From Python settings are an argument, on the command line they are options.
     where = "settings" if options.command.startswith("trainwell.") else "--set"
     recipe = chosen_recipe(data, options, where)

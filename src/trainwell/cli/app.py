@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -24,7 +25,7 @@ from trainwell.cli.exporting import export
 from trainwell.cli.fitting import fit, resume
 from trainwell.cli.listing import data, techniques
 from trainwell.cli.using import predict, report
-from trainwell.errors import Interrupted, UserError, visible
+from trainwell.errors import Interrupted, UserError, did_you_mean, visible
 from trainwell.version import __version__
 
 # What the system refuses and no program can mend: names too long, permissions, full disks.
@@ -104,7 +105,7 @@ def _run() -> NoReturn:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         usage = f"\nTry: {context.command_path} --help" if context else ""
-        _fail(f"error: {error.format_message()}{usage}", 2)
+        _fail(f"error: {_plain(error.format_message())}{usage}", 2)
     except (Interrupted, KeyboardInterrupt, typer.Abort) as error:
         _fail(str(error) or "Interrupted.", 130, error)
     except typer.Exit as error:
@@ -119,6 +120,20 @@ def _run() -> NoReturn:
     except Exception as error:
         _fail(f"error: this is a bug in trainwell. {_keep_traceback(error)}", 1, error)
     sys.exit(0)
+
+
+def _plain(message: str) -> str:
+    """Typer's words for a value that is not among those known, with the one that was meant.
+
+    >>> print(_plain("'--kind': Value error, 'tabel' is not one of 'table', 'images'."))
+    '--kind': no "tabel". Did you mean "table"? Choices: table, images.
+    """
+    found = re.fullmatch(r"(.*: )Value error, '(.*)' is not one of (.*)\.", message, re.DOTALL)
+    if found is None:
+        return message
+    where, word, choices = found.groups()
+    known = re.findall(r"'(.*?)'", choices)
+    return f'{where}no "{word}". {did_you_mean(word, known)}'
 
 
 def _keep_traceback(error: Exception) -> str:
