@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from trainwell.cli import app
+from trainwell.cli.app import app
 from trainwell.version import __version__
 
 QUICK = ("--set", "epochs=2", "--set", "lr=0.01", "--folds", "2", "--seeds", "1", "--no-coach")

@@ -118,6 +118,8 @@ def audit(
     _check(strengths, folds, seeds, rows)
     if own and not trust:
         raise UserError("--own", f'names code that would be run, "{own[0]}"', TRUST_IT)
+    for text in own:
+        Own(text).found()  # a name that is not there is better known now
     request = Request(
         source,
         target=target,

@@ -6,8 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from trainwell.arms import Arm, Cell
+from trainwell.auditing.changed import changed_rows
 from trainwell.auditing.decide import Evidence, decide
 from trainwell.auditing.gains import (
     Arms,
@@ -29,6 +31,7 @@ from trainwell.comparing import difference as arm_difference
 from trainwell.errors import Interrupted, UserError
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe
+from trainwell.techniques.augment.own import Own
 from trainwell.verdict import verdict
 
 FEWEST_EPOCHS = 6
@@ -67,13 +70,11 @@ class Auditor:
 
     def run(self) -> list[Audited]:
         """The verdicts; those that time or Ctrl-C did not allow are missing."""
+        self._try_functions()
         self._settle()
         reference = self._reference()
         if reference is None:
-            if self.trials.stop:
-                raise Interrupted("Interrupted before anything was audited.")
-            problem = "the time ended before the networks without augmentation were trained"
-            raise UserError("--budget", problem, "Give more time, or fewer rows with --rows.")
+            self._too_late()
         audited: list[Audited] = []
         for number, subject in enumerate(self.subjects):
             self.progress.stage(f"{subject.name} ({number + 1} of {len(self.subjects)})")
@@ -90,10 +91,28 @@ class Auditor:
             audited = adjusted(audited, self.trials.arena.data.classes)
         done = {a.subject.name for a in audited}
         left = [s.name for s in self.subjects if s.name not in done]
+        why = "interrupted" if self.trials.stop else "the time ended"
         if left:
-            why = "interrupted" if self.trials.stop else "the time ended"
             self.notes.append(f"{why} before these were audited: {', '.join(left)}")
+        untrained = [a.subject.name for a in audited if a.found is None]
+        if untrained:
+            words = f"{why} before these were trained: {', '.join(untrained)}"
+            self.notes.append(f"{words}; only what needs no training is said of them")
         return audited
+
+    def _try_functions(self) -> None:
+        """Call functions of one's own on a few rows: mistakes are better known before trainings."""
+        arena = self.trials.arena
+        rows = arena.split.folds[0].validation[:8]
+        for subject in self.subjects:
+            if any(isinstance(a, Own) for a in subject.augment):
+                changed_rows(arena, self.trials.recipe, 0, rows, subject.augment, 0)
+
+    def _too_late(self) -> NoReturn:
+        if self.trials.stop:
+            raise Interrupted("Interrupted before anything was audited.")
+        problem = "the time ended before the networks without augmentation were trained"
+        raise UserError("--budget", problem, "Give more time, or fewer rows with --rows.")
 
     def _over(self) -> bool:
         late = self.deadline is not None and now() > self.deadline
@@ -133,6 +152,14 @@ class Auditor:
             self.plan = replace(self.plan, sweep=())
             epochs = fitting()
             self.notes.append("strengths were not tried in training: the time allows one only")
+        folds = len(self.trials.arena.split.folds)
+        if epochs < FEWEST_EPOCHS and len(self.plan.cells) > folds:
+            each = len(self.plan.cells) // folds
+            self.plan = replace(self.plan, cells=self.plan.cells[:folds])
+            epochs = fitting()
+            self.notes.append(
+                f"1 training per fold instead of {each}, to fit the time: intervals are wider"
+            )
         epochs = max(FEWEST_EPOCHS, epochs)
         if epochs >= recipe.epochs:
             return recipe
@@ -150,8 +177,10 @@ class Auditor:
         for epochs in (1, 1, 4):  # the first time workers start and files are read
             brief = dataclasses.replace(recipe, epochs=epochs, patience=epochs, lr=usual)
             start = now()
-            arena.train([brief], cells)
+            arena.train([brief], cells, self.deadline)
             seconds.append(now() - start)
+            if self._over():
+                self._too_late()
         each = max((seconds[2] - seconds[1]) / (3 * len(cells)), 1e-5)
         return max(seconds[1] - each * len(cells), 0.0), each
 
@@ -169,38 +198,38 @@ class Auditor:
 
     def _audited(self, arms: Arms, subject: Subject, sweep: bool = True) -> Audited | None:
         """One subject: looks, strengths, and the trainings that decide."""
-        if self._over():
+        if self.trials.stop:
             return None
-        strengths = self.plan.strengths if sweep and subject.can_scale else (1.0,)
-        if subject.extra is not None:
-            strengths = tuple(s for s in strengths if s <= 1) or (1.0,)
-        steps = [Step(s, arms.judge.look(subject.at(s))) for s in strengths]
+        in_time = not self._over()
+        strengths = self.plan.strengths if sweep and subject.can_scale and in_time else (1.0,)
+        strengths = tuple(s for s in strengths if s <= subject.most) or (1.0,)
+        steps = [Step(s, arms.judge.look(subject.at(s), thorough=in_time)) for s in strengths]
         good = [s for s in steps if not s.evidence.breaks and not s.evidence.leaks]
         best = min(good or steps, key=lambda s: abs(math.log(s.strength)))
         if len(good) > 1 and arms.sweep is not None:
-            swept = self._swept(arms, subject, steps, good)
-            if swept is None:
-                return None
-            steps = swept
+            steps = self._swept(arms, subject, steps, good)
             known = [s for s in steps if s.gain is not None]
-            best = max(known, key=lambda s: (round(s.gain or 0.0, 6), -s.strength))
+            best = max(known, key=lambda s: (round(s.gain or 0.0, 6), -s.strength), default=best)
         chosen = subject.at(best.strength)
-        arm = self.trials.train(chosen, self.plan.cells, self.deadline)
-        if arm is None:
-            return None
+        arm = None
+        if not self._over():
+            arm = self.trials.train(chosen, self.plan.cells, self.deadline)
+        if arm is None:  # what was seen without training is kept
+            classes = self.trials.arena.data.classes
+            return Audited(chosen, best.evidence, decide(best.evidence, classes), tuple(steps))
         return self._judged(arms, chosen, arm, best.evidence, tuple(steps))
 
     def _swept(
         self, arms: Arms, subject: Subject, steps: Sequence[Step], good: Sequence[Step]
-    ) -> list[Step] | None:
-        """The strengths, with gains in the cells that choose for the good ones; None: no time."""
+    ) -> list[Step]:
+        """The strengths, with gains in the cells that choose for the good ones, as time allows."""
         assert arms.sweep is not None
         found = []
         for step in steps:
-            if step in good:
+            arm = None
+            if step in good and not self._over():
                 arm = self.trials.train(subject.at(step.strength), self.plan.sweep, self.deadline)
-                if arm is None:
-                    return None
+            if arm is not None:
                 gain = float((arm.accuracy - arms.sweep.accuracy).mean())
                 step = replace(step, gain=gain)
             found.append(step)

@@ -28,7 +28,7 @@ from trainwell.auditing.likeness import (
     realism,
     two_sample,
 )
-from trainwell.auditing.subjects import Subject
+from trainwell.auditing.subjects import Samples, Subject
 from trainwell.auditing.trials import Trials, chances, networks
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import sample_rows
@@ -159,7 +159,11 @@ class Reference:
             with torch.inference_mode():
                 features = layers[look.fold](take(added.data.inputs, some))
             x, y = flat(features), added.data.labels[some]
-            judged.append(self._judged(look, Rows(features, np.eye(classes)[y]), x, y))
+            own = np.arange(len(y))
+            if isinstance(subject.extra, Samples):  # the same in every fold: one judge for each
+                own = own[look.fold :: len(self.folds)]
+            rows = Rows(features[torch.from_numpy(own)], np.eye(classes)[y[own]])
+            judged.append(self._judged(look, rows, x[own], y[own]))
             told.append(two_sample(look.held, x, seed))
             covered.append(coverage(look.train, look.held, x))
             real.append(realism(look.train, look.held, x))

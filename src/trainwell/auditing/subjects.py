@@ -99,6 +99,13 @@ class Subject:
         """Whether its strength can be changed."""
         return self.extra is not None or all(_scaling(a) for a in self.augment)
 
+    @property
+    def most(self) -> float:
+        """The largest strength that is more: samples, and functions that are told no strength,
+        can be given to all examples, and no more."""
+        told = all(a.takes_strength for a in self.augment if isinstance(a, Own))
+        return math.inf if self.extra is None and told else 1.0
+
     def at(self, strength: float) -> Subject:
         """The same, `strength` times as strong; of extra samples that share of them, at most all.
 

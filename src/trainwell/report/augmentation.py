@@ -83,6 +83,9 @@ def answer(rows: Sequence[Json]) -> str:
     if helping:
         best = max((r for r in rows if r["verdict"] == "helps"), key=lambda r: r["gain"]["value"])
         return f"{len(helping)} help; {best['name']} most"
+    untrained = sum(r["gain"] is None for r in rows)
+    if untrained:
+        return f"{untrained} of {len(rows)} not trained; none of the others is shown to help"
     return "none is shown to help"
 
 

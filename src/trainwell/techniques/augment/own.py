@@ -72,6 +72,11 @@ class Own(Augmentation):
         """The function itself. Raises UserError where there is none."""
         return found(self.function, self.where, "the changed batch")
 
+    @property
+    def takes_strength(self) -> bool:
+        """Whether more than strength 1 is more: without, it is the share of examples changed."""
+        return "strength" in _parameters(self.found())
+
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         """The seed of the batch (B,), the same for all; and a number in [0, 1) for each example."""
         import torch
