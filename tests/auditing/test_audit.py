@@ -326,3 +326,50 @@ def test_what_was_audited_before_an_interruption_is_kept(arena, monkeypatch):
 def _stop_at(trials, words, where):
     if words == where:
         trials.stop = True
+
+
+def test_what_needs_no_training_is_kept_when_time_ends(arena, monkeypatch):
+    trials = Trials(arena, QUICK)
+    plan = Plan((1.0,), (), tuple(cells_of(5, 1, 0)))
+    with Progress(quiet=True) as progress:
+        subjects = [subject_of(Shift(0.5)), subject_of(upside_down)]
+        auditor = Auditor(trials, plan, subjects, progress)
+
+        def stage(words):
+            if words.startswith("upside_down"):
+                auditor.deadline = 0.0
+
+        monkeypatch.setattr(progress, "stage", stage)
+        first, last = auditor.run()
+    assert first.found is not None and last.found is None
+    assert last.verdict.word == "breaks labels" and "not trained" in last.verdict.words
+    assert any("before these were trained: upside_down" in note for note in auditor.notes)
+    rows = [a.to_json() for a in (first, last)]
+    assert rows[1]["gain"] is None and "1 of 2 not trained" in answer(rows)
+
+
+def not_finite(x):
+    return x * float("nan")
+
+
+def test_a_function_that_fails_is_told_before_anything_is_trained(arena, monkeypatch):
+    monkeypatch.setattr(Trials, "train", lambda *a, **k: pytest.fail("was trained"))
+    with pytest.raises(UserError, match="not finite"):
+        audited(arena, [not_finite])
+    with pytest.raises(UserError, match='no "nowhere"'):
+        tw.audit("nowhere.csv", own=("tests/helpers/data.py:nowhere",), trust=True)
+
+
+def test_a_given_sample_is_judged_once(arena):
+    rows = arena.split.development[:60]
+    samples = Samples("s", arena.data.inputs[rows], arena.data.labels[rows])
+    trials = Trials(arena, QUICK)
+    arm = trials.train(None, cells_of(5, 1, 0))
+    assert arm is not None
+    labels = judge_of(arena, arm).look(subject_of(samples)).labels
+    assert labels is not None and labels.rows == 60
+
+
+def test_functions_without_a_strength_are_not_tried_beyond_all_examples():
+    assert subject_of(upside_down).most == 1.0
+    assert subject_of(half_round).most == float("inf") == subject_of(Rotate()).most
