@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -70,3 +71,13 @@ def test_the_navigation_names_every_page(pages: dict[str, str]) -> None:
     assert named <= docs | set(pages)
     listed = {d for d in docs if "/" not in d}
     assert listed <= named, f"not in the navigation: {listed - named}"
+
+
+def test_the_captions_of_the_lecture_say_what_the_claims_found() -> None:
+    text = (ROOT / "docs" / "deck-map.md").read_text(encoding="utf-8")
+    captions = re.findall(r"^\*`(\w+)`: (.*): ([\w ]+)\.\*$", text, flags=re.M)
+    assert len(captions) >= 20
+    for name, says, verdict in captions:
+        found = json.loads((ROOT / "docs" / "claims" / f"{name}.json").read_text(encoding="utf-8"))
+        assert (says, verdict) == (found["says"], found["verdict"]), name
+        assert f"(claims/{name}.svg)" in text

@@ -7,6 +7,7 @@ the loopback address alone, answers only requests that name it, and sends no fil
 from __future__ import annotations
 
 import html
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -134,7 +135,10 @@ def watched(progress: Progress, port: int | None) -> Iterator[LiveView]:
         raise UserError("--watch", problem, "Give another port, or 0 for a free one.") from None
     with server:
         progress.watcher = view
-        progress.say(f"watch it at {server.address}")
+        where = f"watch it at {server.address}"
+        progress.say(where)
+        if progress.display is None:  # quiet, yet nobody can guess the address
+            sys.stderr.write(f"{where}\n")
         yield view
 
 
