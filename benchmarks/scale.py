@@ -1,10 +1,10 @@
 """How time and memory grow with rows, pictures, clips, classes and columns.
 
-    python -m benchmarks.scale            # every size, some 25 minutes on two cores
-    python -m benchmarks.scale --only columns --most 1000
+    python -m benchmarks.scale            # every size, some 20 minutes on two cores
+    python -m benchmarks.scale --only pictures --least 100000 --budget 6m
 
-Each case is one `trainwell fit` in a process of its own with the same time budget, on data made for
-it: classes that a network can tell apart, and noise. Written to benchmarks/results/scale.json and
+Each case is one `trainwell fit` in a process of its own with a time budget, on data made for it:
+classes that a network can tell apart, and noise. Written to benchmarks/results/scale.json and
 scale.md; docs/scaling.md quotes them.
 """
 
@@ -127,23 +127,25 @@ def stages(log: Path) -> dict[str, float]:
     return found
 
 
-def measure(axis: Axis, size: int, folder: Path) -> dict[str, Any]:
+def measure(axis: Axis, size: int, budget: str, folder: Path) -> dict[str, Any]:
     """One fit; what it took."""
     data = write_data(axis, size, folder)
     out = folder / f"run-{axis.name}-{size}"
     command = [sys.executable, "-m", "trainwell", "fit", str(data), "--kind", axis.kind]
-    command += ["--budget", BUDGET, "--no-coach", "--no-ensemble", "--out", str(out), "--json"]
+    command += ["--budget", budget, "--no-coach", "--no-ensemble", "--out", str(out), "--json"]
     started = time.time()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     seconds = time.time() - started
     if done.returncode:
-        return {"axis": axis.name, "size": size, "failed": done.stderr[-400:]}
+        failed = {"axis": axis.name, "size": size, "budget": budget}
+        return failed | {"failed": done.stderr[-400:]}
     result = json.loads(done.stdout.splitlines()[-1])
     spent = stages(out / "log.txt")
     training = sum(s for w, s in spent.items() if w.startswith(("training ", "searching")))
     return {
         "axis": axis.name,
         "size": size,
+        "budget": budget,
         "seconds": round(seconds, 1),
         "training": training,
         "peak_mb": round(result["peak_mb"]),
@@ -163,22 +165,24 @@ def _bytes(path: Path) -> int:
 def table(found: list[dict[str, Any]]) -> str:
     """All cases as Markdown."""
     head = (
-        f"Every line is one `trainwell fit` with `--budget {BUDGET}` on data made for it; two "
+        "Every line is one `trainwell fit --no-coach --no-ensemble` on data made for it; two "
         "cores, 24 GiB.\nOther: everything but the search for a rate and the training.\n\n"
-        "| what | size | data, MB | seconds | other | peak MB | networks × epochs | accuracy |\n"
-        "|---|---|---|---|---|---|---|---|\n"
+        "| what | size | data, MB | budget | seconds | other | peak MB | networks × epochs "
+        "| accuracy |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     words = {a.name: a.what for a in AXES}
     lines = []
     for f in found:
         start = f"| {words[f['axis']]} | {f['size']:,} "
         if "failed" in f:
-            lines.append(f"{start}| failed: {f['failed'][-120:]!r} | | | | | |")
+            lines.append(f"{start}| | {f['budget']} | failed: {f['failed'][-120:]!r} | | | | |")
             continue
         score = f["accuracy"]
         ends = f"{100 * score['value']:.1f} % ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
         lines.append(
-            f"{start}| {f['data_mb']:,} | {f['seconds']:.0f} | {f['seconds'] - f['training']:.0f} "
+            f"{start}| {f['data_mb']:,} | {f['budget']} | {f['seconds']:.0f} "
+            f"| {f['seconds'] - f['training']:.0f} "
             f"| {f['peak_mb']:,} | {f['networks']} × {f['epochs']} | {ends} |"
         )
     return head + "\n".join(lines) + "\n"
@@ -189,6 +193,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=[a.name for a in AXES])
     parser.add_argument("--most", type=int, default=10**9, help="leave out larger sizes")
+    parser.add_argument("--least", type=int, default=0, help="leave out smaller sizes")
+    parser.add_argument("--budget", default=BUDGET)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     kept = options.out / "scale.json"
@@ -197,8 +203,10 @@ def main() -> None:
         for size in axis.sizes:
             if (options.only and axis.name != options.only) or size > options.most:
                 continue
+            if size < options.least:
+                continue
             with tempfile.TemporaryDirectory() as folder:
-                one = measure(axis, size, Path(folder))
+                one = measure(axis, size, options.budget, Path(folder))
             found = [f for f in found if (f["axis"], f["size"]) != (axis.name, size)] + [one]
             order = [a.name for a in AXES]
             found.sort(key=lambda f: (order.index(f["axis"]), f["size"]))

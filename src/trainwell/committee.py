@@ -127,7 +127,9 @@ def train_committee(
             ladder = climb(_trials(data, recipe, parts, seed), trainer, end)
             recipe = dataclasses.replace(recipe, lr=ladder.chosen)
         end = None if budget is None else began + budget
-        result = trainer.train(_members(recipe, parts, networks, seed), "training", end)
+        result = trainer.train(
+            _members(recipe, parts, networks, seed), "training", end, keep_begun=True
+        )
     model = _model(data, layers, result, recipe)
     return Committee(model, recipe, ladder, trainer.late)
 

@@ -233,7 +233,9 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     work.trainer.show = lambda seen: _show(work, seen, len(members))
     keep = CLOSING_SHARE * work.budget.seconds
     with stop_at_interrupt(work.trainer):
-        result = work.trainer.train(members, "training", now() + work.budget.left - keep)
+        result = work.trainer.train(
+            members, "training", now() + work.budget.left - keep, keep_begun=True
+        )
     torch.set_num_threads(work.threads)
     if result.history:
         work.epoch_seconds = (work.budget.used - work.began) / len(result.history)

@@ -18,7 +18,7 @@ from trainwell.engine.members import Member, Trained, padded, plan
 from trainwell.engine.population import Execution, Population
 from trainwell.engine.score import EpochScore
 from trainwell.engine.stack import layout, named_rows
-from trainwell.engine.train import train, train_epoch
+from trainwell.engine.train import score_begun, train, train_epoch
 from trainwell.recipe import Recipe
 from trainwell.seeding import numpy_stream, torch_stream
 from trainwell.techniques.models.cnn import Cnn
@@ -409,3 +409,34 @@ def test_plan_groups_what_shares_a_computation() -> None:
     few = dataclasses.replace(mixed[0], train=mixed[0].train[:20])
     assert plan([mixed[0], few]) == [[0], [1]]  # another number of steps
     assert plan([]) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "steps"), [(LOOPED, 0), (LOOPED, 3), (LOOPED, 12), (STACKED, 0), (STACKED, 3)]
+)
+def test_a_first_epoch_that_is_cut_counts_for_those_that_took_steps(
+    way: Execution, steps: int
+) -> None:
+    """One by one the first member has five steps, the second the next five, and so on."""
+    some = members_of(table(), [BASE] * 3)
+    people, left = population(table(), some, way), steps
+
+    def pause() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    assert next(iter(train(people, pause))) == []
+    each, begin = people.steps, people.theta.clone()
+    scores = score_begun(people)
+    begun = 3 if way.way == "stacked" and steps else -(-steps // each)
+    assert [s.member for s in scores] == list(range(min(begun, 3)))
+    assert all(s.epoch == 1 for s in scores)
+    people.finish(range(len(people.members)))
+    found = people.trained
+    for number in range(len(scores)):
+        assert (found[number].epochs, found[number].best_epoch) == (1, 1)
+        assert torch.equal(found[number].theta, begin[number])
+    if steps:
+        assert all((t.epochs, t.best_epoch) == (0, 0) for t in found[len(scores) :])
+        assert score_begun(people) == []  # an epoch is done

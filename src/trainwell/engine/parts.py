@@ -23,7 +23,7 @@ from trainwell.engine.members import Examples, Member, Trained
 from trainwell.engine.population import Execution, Population
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
-from trainwell.engine.train import train
+from trainwell.engine.train import score_begun, train
 from trainwell.errors import UserError
 from trainwell.files import write_whole
 
@@ -118,6 +118,7 @@ class Part:
     stop_file: Path | None
     precision: torch.dtype | None = None
     probing: bool = False
+    keep_begun: bool = False  # score a first epoch that the deadline cuts
     turns: int = 1  # parts that one worker trains until the deadline, this one and later ones
 
 
@@ -164,6 +165,9 @@ def train_part(
         if late or stopped or due:
             clock.save(population, history)
         if late or stopped:
+            if part.keep_begun and not stopped and (cut := score_begun(population)):
+                history += cut
+                tell(cut)
             break
     else:
         late = stopped = False

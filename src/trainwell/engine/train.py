@@ -51,24 +51,41 @@ def _epochs(population: Population, pause: Callable[[], bool]) -> Iterator[list[
     while p.members and p.epochs < p.members[0].recipe.epochs:
         for _ in train_epoch(p, pause):
             yield []
-        scores = score_epoch(p)
-        for seen, score in zip(p.losses, scores, strict=True):
-            seen.append(score.val_loss)
-        if p.before is not None:
-            p.probes += probes.measure(p)
-        broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
-        p.remember_best(
-            [
-                (math.nan if k in broken else s.val_aim, s.val_accuracy)
-                for k, s in enumerate(scores)
-            ],
-            p.epochs,
-        )
-        p.finish(broken, diverged=True)
-        waited = [p.epochs - best for best in p.best_epoch]
-        p.finish([k for k, m in enumerate(p.members) if waited[k] >= m.recipe.patience])
-        yield scores
+        yield _scored(p, p.before is not None)
     p.finish(range(len(p.members)))
+
+
+def _scored(p: Population, probing: bool) -> list[EpochScore]:
+    """The scores of the epoch that has ended; who is best, and who ends, by them."""
+    scores = score_epoch(p)
+    for seen, score in zip(p.losses, scores, strict=True):
+        seen.append(score.val_loss)
+    if probing:
+        p.probes += probes.measure(p)
+    broken = [k for k, s in enumerate(scores) if not math.isfinite(s.val_loss + s.train_loss)]
+    p.remember_best(
+        [(math.nan if k in broken else s.val_aim, s.val_accuracy) for k, s in enumerate(scores)],
+        p.epochs,
+    )
+    p.finish(broken, diverged=True)
+    waited = [p.epochs - best for best in p.best_epoch]
+    p.finish([k for k, m in enumerate(p.members) if waited[k] >= m.recipe.patience])
+    return scores
+
+
+def score_begun(population: Population) -> list[EpochScore]:
+    """The scores of a first epoch that time has cut, as if it had ended here.
+
+    A large part of an epoch is a network, too, and better than none. Members that took no step yet
+    end without a best epoch. Nothing is scored where an epoch is done, or no step was taken.
+    """
+    p, (share, done) = population, population.place
+    if p.epochs or (share, done) == (0, 0):
+        return []
+    begun = p.slices[share + (done > 0) - 1].stop
+    p.finish(range(begun, len(p.members)))
+    p.epochs, p.place = 1, (0, 0)
+    return _scored(p, probing=False)  # updates of the last step were not kept
 
 
 def train_epoch(population: Population, pause: Callable[[], bool] = never) -> Iterator[None]:

@@ -72,11 +72,18 @@ class Trainer:
     workers: Workers | None = None  # as found when training begins
     workers_mb: int = 0  # the most memory that worker processes have held together
 
-    def train(self, members: Sequence[Member], stage: str, deadline: float | None = None) -> Result:
+    def train(
+        self,
+        members: Sequence[Member],
+        stage: str,
+        deadline: float | None = None,
+        keep_begun: bool = False,
+    ) -> Result:
         """Train all members; `stage` names their checkpoints.
 
-        deadline: an earlier one for these members. Members whose turn did not come before the
-        deadline, or before somebody asked to stop, are missing in the result.
+        deadline: an earlier one for these members. Members whose turn did not come before it, or
+        before somebody asked to stop, are missing in the result. keep_begun: a first epoch that the
+        deadline cuts is scored and kept (in comparisons it must not be: arms take equal steps).
         """
         trained: dict[int, Trained] = {}
         history: list[EpochScore] = []
@@ -90,7 +97,7 @@ class Trainer:
         for number, group in enumerate(groups):
             some = [members[i] for i in group]
             own = None if end is None else _share_of_time(end, work[number:])
-            outcomes = self._group(some, f"{stage}-{number}", own)
+            outcomes = self._group(some, f"{stage}-{number}", own, keep_begun)
             scores: list[EpochScore] = []
             for places, outcome in outcomes:
                 trained |= {group[places[i]]: t for i, t in outcome.trained.items() if _begun(t)}
@@ -107,7 +114,7 @@ class Trainer:
         return Result(trained, history, probes, late, stopped)
 
     def _group(
-        self, members: Sequence[Member], stage: str, deadline: float | None
+        self, members: Sequence[Member], stage: str, deadline: float | None, keep_begun: bool
     ) -> list[tuple[list[int], Outcome]]:
         """Train members that can share a population; the places of each part's members with it."""
         choice = self._choice(members, stage)
@@ -122,6 +129,7 @@ class Trainer:
                 None if self.store.folder is None else self.store.stop_file,
                 self.precision,
                 self.probing and stage.startswith("training"),
+                keep_begun,
             )
             for number, mine in enumerate(places)
         ]
