@@ -65,6 +65,7 @@ Floats = npt.NDArray[np.float64]
 RACE_MEMBERS, RACE_SHARE = 3, 0.3  # networks of a race; share of the budget it may take
 STRONG_DROPOUT, STRONG_L2 = 0.5, 1e-2  # a race looks whether regularisation holds back
 CLOSING_SHARE = 0.08  # of the budget, kept for scoring and writing
+LEAST_SHARE = 0.15  # of the budget, for training in any case: slow reading must not leave nothing
 
 
 @dataclass(eq=False)
@@ -231,11 +232,10 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     networks = "1 network" if len(members) == 1 else f"{len(members)} networks"
     work.progress.stage(f"training {networks}")
     work.trainer.show = lambda seen: _show(work, seen, len(members))
-    keep = CLOSING_SHARE * work.budget.seconds
+    left = work.budget.left - CLOSING_SHARE * work.budget.seconds
+    end = now() + max(left, LEAST_SHARE * work.budget.seconds)
     with stop_at_interrupt(work.trainer):
-        result = work.trainer.train(
-            members, "training", now() + work.budget.left - keep, keep_begun=True
-        )
+        result = work.trainer.train(members, "training", end, keep_begun=True)
     torch.set_num_threads(work.threads)
     if result.history:
         work.epoch_seconds = (work.budget.used - work.began) / len(result.history)
