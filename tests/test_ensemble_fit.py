@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,29 @@ import pytest
 
 import trainwell
 from trainwell import model as models
+from trainwell.arms import Arm
 from trainwell.cli.app import main
+from trainwell.coach.remedies import difference
+from trainwell.coach.run import After
 from trainwell.data.samples import load_sample
+from trainwell.distilling import cost_words
 from trainwell.ensemble.calibrate import scaled
 from trainwell.ensemble.combine import soft_vote
 from trainwell.ensemble.rows import Floats, Ints
 from trainwell.ensemble.select import best_against, select
 from trainwell.errors import UserError
 from trainwell.fitting import fit
-from trainwell.kinds import Kind, others
+from trainwell.kinds import Kind, distinct, kinds_of_coach, others
+from trainwell.metrics import balanced_accuracy
 from trainwell.model import Model, load
 from trainwell.recipe import Recipe
 from trainwell.report.ensemble import diversity, members, view
 from trainwell.run import Run
+from trainwell.techniques.balance import LogitAdjust
 from trainwell.techniques.models import Cnn, Custom, Linear, Mlp
 from trainwell.techniques.optim.first_order import Adam
-from trainwell.voting import Candidates, Voting, decide, weighted
-from trainwell.voting_table import Opened, voting_table
+from trainwell.voting import Candidates, Voting, decide, told, weighted, words
+from trainwell.voting_table import Opened, gained, voting_table
 
 SHORT: Mapping[str, Any] = {"epochs": 6, "lr": 0.01}
 
@@ -367,6 +374,167 @@ def test_single_of_recipes_that_soft_targets_do_not_suit(tmp_path: Path) -> None
     assert load(run.folder).parts[0].offsets is None
 
 
+def uneven(seed: int, counts: tuple[int, ...] = (1500, 300, 60)) -> tuple[Floats, Ints]:
+    """Rows of three classes that overlap, in random order."""
+    rng = np.random.default_rng(seed)
+    middles = np.zeros((3, 8))
+    middles[1, :4], middles[2, 2:6] = 0.9, 1.2
+    y = rng.permutation(np.repeat(np.arange(3), counts))
+    return rng.normal(size=(len(y), 8)) + middles[y], y
+
+
+@pytest.fixture(scope="module")
+def remedied(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Uneven classes, and a recipe with the remedy that a coach would have proved."""
+    settings = {"epochs": 20, "lr": 0.01, "model": "Mlp(hidden=(16,))", "balance": "LogitAdjust()"}
+    out = tmp_path_factory.mktemp("runs") / "remedied"
+    return run_of(out, uneven(0), settings=settings)
+
+
+def test_a_single_network_keeps_what_a_remedy_has_won(remedied: Run, tmp_path: Path) -> None:
+    """On many new rows the student finds rare classes as its teacher does; labels alone would
+    teach it their shares, with 10 points less."""
+    settings = {"epochs": 20, "lr": 0.01, "model": "Mlp(hidden=(16,))", "balance": "LogitAdjust()"}
+    run = run_of(tmp_path / "one", uneven(0), settings=settings, single=True)
+    x, y = uneven(9, (4000, 1000, 1000))
+    one, many = (balanced_accuracy(y, load(r.folder).probabilities(x)) for r in (run, remedied))
+    plain = {k: v for k, v in settings.items() if k != "balance"}
+    without = run_of(tmp_path / "plain", uneven(0), settings=plain, ensemble=False)
+    least = balanced_accuracy(y, load(without.folder).probabilities(x))
+    assert many > least + 0.06
+    assert one > many - 0.03
+    found = run.result["ensemble"]["single"]
+    assert found["metric"] == "balanced_accuracy"
+    assert "points of balanced accuracy" in found["words"]
+    assert "log loss" in found["words"]
+
+
+def test_a_harm_of_a_single_network_is_told_as_one() -> None:
+    """Accuracy not shown to differ, log loss shown to be higher: both are said."""
+    cost = {
+        "accuracy": {"value": -0.003, "low": -0.01, "high": 0.004},
+        "log_loss": {"value": -0.02, "low": -0.03, "high": -0.01},
+    }
+    said = cost_words(cost, "accuracy")
+    assert "-0.30 [-1.00, +0.40] points of accuracy: a difference is not shown" in said
+    assert said.endswith("log loss 0.0200 higher [0.0100 to 0.0300]: a loss")
+
+
+# --- uneven classes, and what a coach has tried --------------------------------------------------
+
+
+def test_a_remedy_is_not_thrown_away(wine: Run) -> None:
+    """The recipe is adjusted for rare classes, another kind is not: by the log loss of all rows
+    it takes the recipe's place, by balanced accuracy it does not."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat(np.arange(3), (1200, 240, 60)))
+    shares = np.array([0.8, 0.16, 0.04])
+    x = 1.6 * (rng.normal(size=(len(y), 3)) + 1.6 * np.eye(3)[y])
+    voices = softmax(np.stack([x, x + np.log(shares)]))
+    made = candidates(voices, (0, 1), load(wine.folder))
+    assert decide(made, y, None, 0).kept == "another kind"
+    for metric in ("balanced_accuracy", "macro_f1"):
+        found = decide(made, y, None, 0, metric)
+        assert found.kept != "another kind"
+        assert found.metric == metric
+    found = decide(made, y, None, 0, "balanced_accuracy")
+    assert found.kept == "recipe"
+    assert found.selection is not None
+    table = voting_table(found, y, None, 0)
+    assert (table["metric"], table["decided"]) == ("balanced_accuracy", "balanced_accuracy")
+    assert set(table["difference"]) == {"balanced_accuracy", "log_loss"}
+    assert json.loads(json.dumps(table)) == table
+    assert "balanced accuracy +0.00 [" in told(found.selection)
+    assert "; class-balanced log loss 0.0000" in told(found.selection)
+
+
+def test_what_a_coach_has_beaten_stays_beaten(wine: Run) -> None:
+    """The recipe knows nothing, the beaten kind most: the next one takes the place."""
+    voices, y = planted([40.0, 0.1, 0.6], 600)
+    made = candidates(voices, (0, 1, 2), load(wine.folder))
+    free = decide(made, y, None, 0)
+    assert (free.kept, free.alone) == ("another kind", 1)
+    kinds = tuple(dataclasses.replace(k, beaten=n == 1) for n, k in enumerate(made.kinds))
+    found = decide(dataclasses.replace(made, kinds=kinds), y, None, 0)
+    assert (found.kept, found.alone, found.model) == ("another kind", 2, made.plain[2])
+    assert "“kind 2” alone is shown to beat the recipe, and is kept" in words(found)
+    only = decide(dataclasses.replace(made, kinds=(kinds[0], kinds[1], kinds[1])), y, None, 0)
+    assert only.kept == "recipe"
+
+
+def arm(recipe: Recipe) -> Arm:
+    nothing = np.empty(0)
+    return Arm(recipe, (), nothing, nothing, nothing, nothing, (), ())
+
+
+def tried(change: str, changes: dict[str, str], outcome: str) -> dict[str, Any]:
+    return {"tried": change, "changes": changes, "outcome": outcome}
+
+
+def kinds_after(arms: list[Recipe], decisions: list[dict[str, Any]], kept: Recipe) -> list[Kind]:
+    layers = SimpleNamespace(examples=SimpleNamespace(inputs=SimpleNamespace(layers=[])))
+    arena: Any = SimpleNamespace(trainer=lambda recipe: layers)
+    given = tuple(arm(recipe) for recipe in arms)
+    evidence: Any = None
+    return kinds_of_coach(After([], [], [], evidence, decisions, arena, given), kept)
+
+
+def test_kinds_of_a_coach_are_named_by_their_change() -> None:
+    """As given, its placebo, a remedy on the way, one not shown, the placebo of what is kept."""
+    given, wide = Recipe(lr=0.1, epochs=20), Recipe(lr=0.1, epochs=20, model=Mlp((128,)))
+    kept = dataclasses.replace(wide, epochs=40)
+    small = dataclasses.replace(kept, batch_size=16)
+    decisions = [
+        tried("twice as wide", difference(given, wide), "adopted"),
+        tried("L2 0.001", {"regularize": "(L2(0.001),)"}, "screened out"),
+        tried("40 epochs", difference(wide, kept), "adopted"),
+        tried("batches of 16", difference(kept, small), "not shown"),
+    ]
+    found = kinds_after([given, given, wide, small, kept], decisions, kept)
+    assert [k.name for k in found] == [
+        "as given",
+        "as given, placebo",
+        "twice as wide",
+        "batches of 16",
+        "placebo",
+    ]
+    assert [k.beaten for k in found] == [True, True, True, False, False]
+    assert [k.way for k in found] == ["coach"] * 4 + ["other seeds"]
+
+
+def test_a_coach_that_adopted_nothing() -> None:
+    given = Recipe(lr=0.1, epochs=20)
+    longer = dataclasses.replace(given, epochs=40)
+    one = [tried("40 epochs", difference(given, longer), "worse")]
+    found = kinds_after([longer, given], one, given)
+    assert [(k.name, k.beaten) for k in found] == [("40 epochs", True), ("placebo", False)]
+    adjusted = dataclasses.replace(given, balance=LogitAdjust())
+    name = f"balance: {adjusted.balance!r}"
+    two = [tried(name, difference(given, adjusted), "adopted")]
+    (as_given,) = kinds_after([given], two, adjusted)
+    assert (as_given.name, as_given.beaten) == ("as given", True)
+
+
+def test_no_two_kinds_share_a_name() -> None:
+    kinds = [Kind(n, "coach", Recipe(), (), ()) for n in ("deeper", "placebo", "deeper")]
+    assert [k.name for k in distinct(kinds)] == ["deeper", "placebo", "deeper, 2"]
+
+
+@pytest.mark.slow
+def test_the_vote_keeps_what_the_coach_has_proved(tmp_path: Path) -> None:
+    """The whole way: 1500, 300 and 30 rows; out of fold what is kept finds as much as the remedy
+    that was proved."""
+    run = fit(uneven(0, (1500, 300, 30)), target=None, budget=60, out=tmp_path / "run", jobs=1)
+    adopted = [d for d in run.result["decisions"] if d["outcome"] == "adopted"]
+    assert any("balance" in d["changes"] for d in adopted)
+    found = run.result["ensemble"]
+    recipe = next(k for k in found["kinds"] if k["name"] == "recipe")
+    kept = run.result["validation"]["balanced_accuracy"]["value"]
+    assert kept >= recipe["validation"]["balanced_accuracy"]["value"] - 0.01
+    given = next(k for k in found["kinds"] if k["name"] == "as given")
+    assert kept > given["validation"]["balanced_accuracy"]["value"] + 0.03
+
+
 # --- over several runs ---------------------------------------------------------------------------
 
 
@@ -451,6 +619,42 @@ def test_runs_that_kept_one_network_may_vote(tmp_path: Path) -> None:
     }
 
 
+def test_runs_are_joined_by_their_own_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs that balanced accuracy decided: it chooses, and it is told first, in text and page; and
+    why validation rows are told of where there are test rows."""
+    data = uneven(1, (300, 60, 30))
+    for model in ("Linear", "Mlp"):
+        settings = {**SHORT, "model": f"{model}()"}
+        run_of(tmp_path / model, data, ensemble=False, settings=settings)
+    out = tmp_path / "both"
+    words = ["ensemble", str(tmp_path / "Linear"), str(tmp_path / "Mlp"), "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["trainwell", *words])
+        with pytest.raises(SystemExit):
+            main()
+    printed = " ".join(capsys.readouterr().out.split())
+    result = json.loads((out / "ensemble.json").read_text())
+    assert result["metric"]["name"] == result["ensemble"]["metric"] == "balanced_accuracy"
+    value = result["validation"]["balanced_accuracy"]["value"]
+    assert f"balanced accuracy {value:.1%} on" in printed
+    assert "validation rows and not test rows" in printed
+    page = (out / "ensemble.html").read_text(encoding="utf-8")
+    assert f"balanced accuracy {100 * value:.1f} %" in page
+    assert "--no-ensemble" in page
+
+
+def test_runs_with_different_metrics(wine: Run, tmp_path: Path) -> None:
+    result = json.loads((wine.folder / "run.json").read_text())
+    shutil.copytree(wine.folder, tmp_path / "other")
+    result["metric"] = {"name": "macro_f1", "why": "asked for", "asked": True}
+    (tmp_path / "other" / "run.json").write_text(json.dumps(result))
+    found = trainwell.ensemble_runs([wine.folder, tmp_path / "other"], out=tmp_path / "both")
+    assert found.result["metric"]["name"] == "accuracy"
+    assert "accuracy, macro_f1" in found.result["metric"]["why"]
+
+
 def test_a_single_network_is_refused(wine: Run, tmp_path: Path) -> None:
     result = json.loads((wine.folder / "run.json").read_text())
     shutil.copytree(wine.folder, tmp_path / "single")
@@ -475,7 +679,63 @@ def test_pictures_escape_names_and_stand_what_is_missing(wine: Run) -> None:
     assert view(None) is None
     shown = view(found)
     assert shown is not None
-    assert shown["kinds"][1]["accuracy"] == "–"
+    assert shown["kinds"][1]["brings"] == []
+
+
+def test_the_page_draws_and_says_what_decides(wine: Run) -> None:
+    """By log loss: a contribution right of 0 in it; a higher log loss is called higher; a sample of
+    the rows is said to be one; the best kind is not called weaker."""
+    found = json.loads(json.dumps(wine.result["ensemble"]))
+    gain = {"value": -0.0014, "low": -0.0030, "high": -0.0001}
+    for kind in found["kinds"]:
+        kind["contribution"] = {
+            "accuracy": {"value": 0.02, "low": 0.01, "high": 0.03},
+            "log_loss": gain,
+            "verdict": "harms",
+            "weaker": False,
+        }
+    found["rows"], found["way_rows"] = 12_000, 2_000
+    shown = view(found)
+    assert shown is not None
+    assert shown["deciding"] == "log loss"
+    assert shown["kinds"][0]["brings"][0] == ["log loss 0.0014 higher", "[0.0001 to 0.0030]"]
+    assert shown["kinds"][0]["brings"][1] == ["accuracy +2.00", "[+1.00, +3.00]"]
+    assert shown["way_rows"] == "2,000 of 12,000 rows, drawn at random"
+    picture = members(found)
+    assert "log loss 0.0014 higher [0.0001 to 0.0030]: harms" in picture
+    assert "brings, lower by" in picture
+    page = wine.report.read_text(encoding="utf-8")
+    assert "lower by -" not in page
+    found |= {"metric": "balanced_accuracy", "decided": "balanced_accuracy", "balanced": True}
+    for kind in found["kinds"]:
+        kind["contribution"]["balanced_accuracy"] = {"value": 0.05, "low": 0.01, "high": 0.09}
+        kind["judged"] = kind["validation"] = {"alone": {"value": 0.7, "low": 0.6, "high": 0.8}}
+    balanced = view(found)
+    assert balanced is not None
+    assert balanced["deciding"] == "balanced accuracy"
+    assert balanced["kinds"][0]["brings"][0][0] == "balanced accuracy +5.00"
+    assert "balanced accuracy +5.00 [+1.00, +9.00] points: harms" in members(found)
+
+
+def test_the_words_name_the_measure(wine: Run) -> None:
+    """Better by log loss, accuracy not shown: both are said, and no interval of accuracy around 0
+    stands beside a claim of accuracy."""
+    voices, y = planted([1.2, 1.2, 1.2], 900)
+    found = decide(candidates(voices, (0, 1, 2), load(wine.folder)), y, None, 0)
+    chosen = found.selection
+    assert chosen is not None
+    said = words(found)
+    assert "is better than the best kind alone" in said
+    assert "by log loss on rows that chose neither" in said
+    shown = "better" if chosen.share.low > 0 else "not shown"
+    assert f"] points, {shown}; it is kept" in said
+
+
+def test_identical_votes_leave_something_open(wine: Run) -> None:
+    """Two models that agree on all sealed rows are not shown to agree on all others."""
+    voices, y = planted([1.0], 200)
+    found = gained(voices[0], voices[0], y, 0)
+    assert found["accuracy"]["high"] == -found["accuracy"]["low"] > 0.015
 
 
 def test_a_vote_without_sealed_rows_says_so(wine: Run) -> None:

@@ -14,10 +14,13 @@ from helpers import comparing
 from helpers.comparing import coverage, judged
 from trainwell.paired import (
     bootstrap_difference,
+    least_half_width,
+    no_narrower,
     paired_difference,
     pairs_needed,
     seeds_to_settle,
 )
+from trainwell.stats import Interval, wilson
 from trainwell.verdict import verdict
 
 
@@ -300,3 +303,24 @@ def test_what_is_settled_needs_no_more_seeds():
     a, b = np.full(12, 0.9), np.full(12, 0.8) + np.arange(12) * 1e-4
     assert seeds_to_settle(paired_difference(a, b, *cells(4, 3), 0.25)) == 0
     assert seeds_to_settle(paired_difference(b, b, *cells(4, 3), 0.25, rows=2000)) == 0
+
+
+def test_rows_on_which_nothing_differs_leave_something_open():
+    """A bootstrap of N equal differences has no width; Wilson's interval of 0 in N has some."""
+    same = no_narrower(Interval(0.0, 0.0, 0.0), 360)
+    assert same.high == -same.low == pytest.approx(wilson(0, 360).high)
+    assert least_half_width(0.0, 360) == pytest.approx(wilson(0, 360).high)
+    all_changed = no_narrower(Interval(1.0, 1.0, 1.0), 20)
+    assert all_changed.high == 1.0
+    assert all_changed.low == pytest.approx(wilson(20, 20).low)
+    wide = Interval(0.1, -0.4, 0.5)
+    assert no_narrower(wide, 1000) == wide
+
+
+@given(st.floats(-1, 1), st.integers(1, 10_000))
+@settings(max_examples=50)
+def test_the_least_width_is_the_one_of_paired_trainings(d, rows):
+    """One rule for recipes (cells that tie) and for models (rows that tie)."""
+    found = paired_difference([d] * 4, [0.0] * 4, *cells(2, 2), 0.5, rows=rows)
+    half = least_half_width(found.interval.value, rows)
+    assert found.interval.high - found.interval.value == pytest.approx(half)

@@ -1,14 +1,17 @@
 """`fit --single`: one network that learns what the ensemble knows, and what that costs.
 
 An ensemble of M networks takes M times the memory and time of one. The student is trained on half
-the label and half the ensemble's out-of-fold probabilities; what it loses is measured on the rows
-that judge, pair by pair. Slide: "Ensemble".
+the label and half the ensemble's out-of-fold probabilities. Where each class has the same say (by
+the metric that decides, or by the recipe) it is trained on the probabilities alone: they hold what
+a remedy for uneven classes has moved, and labels would teach the classes' shares back in. What it
+loses is measured on the rows that judge, pair by pair, in the metric that decides and in log loss.
+Slide: "Ensemble".
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +27,15 @@ from trainwell.engine.members import Member, Trained, common_steps
 from trainwell.engine.trainer import Seen, Trainer
 from trainwell.ensemble.calibrate import temperature
 from trainwell.ensemble.distil import soft_targets
+from trainwell.ensemble.measures import row_weights, share_of, weighs_classes
 from trainwell.ensemble.rows import together
+from trainwell.ensemble.wording import SHARES, change_of_loss, interval_of, is_shown, points
 from trainwell.kinds import Kind
+from trainwell.metrics import Metric
 from trainwell.model import Model
 from trainwell.recipe import Recipe
 from trainwell.seeding import stream_seed
+from trainwell.techniques.balance import Oversample
 from trainwell.techniques.losses import CrossEntropy
 from trainwell.training import CLOSING_SHARE, Work, stop_at_interrupt
 from trainwell.voting import Voting, groups_of
@@ -45,7 +52,8 @@ class Student:
     """One network in place of several.
 
     model: the student; teacher: what it learned from; labelled: a network of the same kind that
-    learned from labels alone, on the same rows; fold: whose rows it was not trained on.
+    learned from labels alone, on the same rows; fold: whose rows it was not trained on; metric:
+    what decides in the run.
     """
 
     trained: Trained
@@ -54,6 +62,7 @@ class Student:
     teacher: Model
     labelled: Model
     fold: int
+    metric: Metric = "accuracy"
 
 
 def distil(work: Work, voting: Voting) -> Student | None:
@@ -70,11 +79,14 @@ def distil(work: Work, voting: Voting) -> Student | None:
         return None
     number = _leader(voting)
     kind = voting.candidates.kinds[number]
-    recipe = plain(kind.recipe)
+    metric = voting.metric
+    balanced = weighs_classes(metric) or kind.recipe.balance is not None
+    recipe = plain(kind.recipe, balanced)
     data, fold = work.data, work.split.folds[FOLD]
     teacher = np.full((len(data), len(data.classes)), np.nan)
     teacher[voting.candidates.rows] = said(voting)
-    targets = torch.from_numpy(soft_targets(teacher, data.labels, SHARE))
+    share = 1.0 if balanced else SHARE
+    targets = torch.from_numpy(soft_targets(teacher, data.labels, share))
     examples = replace(work.trainer.examples, inputs=_inputs(work, kind, recipe), targets=targets)
     trainer = Trainer(
         examples,
@@ -103,12 +115,15 @@ def distil(work: Work, voting: Voting) -> Student | None:
         work.warnings.append("the time budget ended the training of the single network early")
     alone = models.assemble(data.schema, data.classes, kind.layers, [trained])
     rows = fold.validation
-    heat = temperature(alone.probabilities(data.inputs, rows), data.labels[rows])
+    truth = data.labels[rows]
+    own = row_weights(truth, metric)
+    heat = temperature(alone.probabilities(data.inputs, rows), truth, weights=own)
     part = replace(alone.parts[0], temperature=heat, kind=f"{kind.name}, distilled")
     whole = voting.candidates.plain[number]
     same = next(i for i, p in enumerate(whole.parts) if p.fold == FOLD)
+    labelled = whole.only([same])
     return Student(
-        trained, kind.name, replace(alone, parts=(part,)), voting.model, whole.only([same]), FOLD
+        trained, kind.name, replace(alone, parts=(part,)), voting.model, labelled, FOLD, metric
     )
 
 
@@ -124,9 +139,15 @@ def _leader(voting: Voting) -> int:
     return max(able, key=lambda k: weights.get(names[k], 0.0))
 
 
-def plain(recipe: Recipe) -> Recipe:
-    """The recipe with the loss that soft targets are learned by, and without class balancing."""
-    return replace(recipe, loss=CrossEntropy(), balance=Recipe().balance)
+def plain(recipe: Recipe, balanced: bool = False) -> Recipe:
+    """The recipe with the loss that soft targets are learned by, and without class balancing.
+
+    balanced: the targets are; then rows of rare classes are shown more often. What is learned from
+    a row stays the teacher's answer, but it is learned where rare classes are, too, and the epoch
+    is chosen by a loss in which each class has the same say.
+    """
+    balance = Oversample() if balanced else Recipe().balance
+    return replace(recipe, loss=CrossEntropy(), balance=balance)
 
 
 def said(voting: Voting) -> Floats:
@@ -165,20 +186,10 @@ def student_table(work: Work, student: Student, rows: IntArray, part: str) -> di
     one, many, labelled = (
         m.probabilities(data.inputs, rows) for m in (student.model, teacher, student.labelled)
     )
-    cost = gained(one, many, labels, seed, groups)
-    taught = gained(one, labelled, labels, seed, groups)
-    a, size = cost["accuracy"], student.teacher.parameters / max(student.model.parameters, 1)
-    told = f"{100 * a['value']:+.2f} points of accuracy"
-    if a["low"] is not None and a["high"] is not None:
-        told += f" [{100 * a['low']:+.2f}, {100 * a['high']:+.2f}]"
-        lost, won = a["high"] < 0, a["low"] > 0
-        told += ": a loss" if lost else ": a gain" if won else ": a difference is not shown"
-    other = taught["accuracy"]
-    if other["high"] is not None and other["high"] < 0:
-        told += (
-            "; one network that learned from labels alone is better by "
-            f"{-100 * other['value']:.2f} points: --no-ensemble keeps the best such one"
-        )
+    metric = student.metric
+    cost = gained(one, many, labels, seed, groups, metric)
+    taught = gained(one, labelled, labels, seed, groups, metric)
+    size = student.teacher.parameters / max(student.model.parameters, 1)
     return {
         "kind": student.kind,
         "part": part,
@@ -189,9 +200,31 @@ def student_table(work: Work, student: Student, rows: IntArray, part: str) -> di
             "one": _seconds(student.model, data.inputs, rows),
             "ensemble": _seconds(student.teacher, data.inputs, rows),
         },
+        "metric": share_of(metric),
         "words": f"one network instead of {len(student.teacher.parts)}, {size:.1f} times smaller; "
-        f"on {part} rows {told}",
+        f"on {part} rows {cost_words(cost, metric)}{_or_labels(taught, metric)}",
     }
+
+
+def cost_words(cost: Mapping[str, Any], metric: Metric) -> str:
+    """The cost in the metric that decides and in log loss, each with what it shows."""
+    share, loss = interval_of(cost[share_of(metric)]), interval_of(cost["log_loss"])
+    told = {"better": "a gain", "worse": "a loss", "not shown": "a difference is not shown"}
+    return (
+        f"{points(share)} points of {SHARES[share_of(metric)]}: {told[is_shown(share)]}; "
+        f"{change_of_loss(loss)}: {told[is_shown(loss)]}"
+    )
+
+
+def _or_labels(taught: Mapping[str, Any], metric: Metric) -> str:
+    """Words where a network that learned from labels alone is shown to be better."""
+    other = interval_of(taught[share_of(metric)])
+    if is_shown(other) != "worse":
+        return ""
+    return (
+        "; one network that learned from labels alone is better by "
+        f"{-100 * other.value:.2f} points: --no-ensemble keeps the best such one"
+    )
 
 
 def _seconds(model: Model, inputs: npt.NDArray[Any], rows: IntArray) -> float:

@@ -71,13 +71,15 @@ def ensemble_runs(
 
     Writes model/ (for `predict`), ensemble.json and ensemble.html into a new folder. The weighted
     vote is kept only if it beats the best kind of networks on rows that did not choose it; else the
-    model is that kind alone. keep: keep the vote anyway. trust: whether code that a model names
+    model is that kind alone. What decides is the metric that decided in the runs. keep: keep the
+    vote anyway. trust: whether code that a model names
     may run (Custom). Raises UserError where runs do not fit together.
     """
     sources = [_source(Path(run), trust) for run in runs]
     check_alike(sources)
     candidates, labels, groups = _candidates(sources)
-    voting = decide(candidates, labels, groups, seed)
+    metric = _metric(sources)
+    voting = decide(candidates, labels, groups, seed, metric["name"])
     chosen = voting.selection
     assert chosen is not None
     if keep or voting.kept == "ensemble":
@@ -85,10 +87,11 @@ def ensemble_runs(
     else:
         alone = candidates.plain[chosen.best]
         voting = replace(voting, kept="best kind", model=alone)
-    opened = _opened(sources, candidates)
+    opened, missing = _opened(sources)
     folder = new_folder(out, "ensemble")
     models.save(voting.model, folder / "model")
-    result = _result(sources, voting, labels, groups, seed, opened) | {"run": str(folder)}
+    result = _result(sources, voting, labels, groups, seed, opened)
+    result |= {"run": str(folder), "metric": metric, "no_test": missing}
     write_json(folder / "ensemble.json", result)
     return Ensembled(folder, result, write_page(result, folder))
 
@@ -201,15 +204,29 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return short if len(set(short)) == len(short) else [str(f) for f in folders]
 
 
-def _opened(sources: Sequence[Source], candidates: Candidates) -> Opened | None:
-    """What all networks said of the shared test rows; None where some run did not keep it."""
+def _metric(sources: Sequence[Source]) -> dict[str, Any]:
+    """What decides: the metric of the runs; of the first one where they differ, with words."""
+    found = [s.result.get("metric") or {"name": "accuracy", "why": ""} for s in sources]
+    names = {str(f["name"]) for f in found}
+    if len(names) == 1:
+        return dict(found[0])
+    why = f"the runs were decided by {', '.join(sorted(names))}: that of the first one is taken"
+    return dict(found[0]) | {"why": why}
+
+
+def _opened(sources: Sequence[Source]) -> tuple[Opened | None, str]:
+    """What all networks said of the shared test rows; None and why where that is not known."""
     if not len(sources[0].test_rows):
-        return None
+        return None, "the runs have no test part"
     found = []
     for source in sources:
         arrays = source.arrays
         if "test_members" not in arrays or "voices" not in arrays:
-            return None
+            why = "was trained with --no-ensemble, or by an older version"
+            return None, (
+                f"{source.folder} has not kept what each of its networks says of the test rows: "
+                f"it {why}"
+            )
         parts = source.model.parts
         for name in dict.fromkeys(part.kind for part in parts):
             own = [i for i, part in enumerate(parts) if part.kind == name]
@@ -218,7 +235,8 @@ def _opened(sources: Sequence[Source], candidates: Candidates) -> Opened | None:
     groups = first["groups"][sources[0].test_rows] if "groups" in first else None
     if groups is not None and len(np.unique(groups)) < 2:
         groups = None
-    return Opened(np.asarray(first["test_labels"], np.int64), groups, np.concatenate(found))
+    labels = np.asarray(first["test_labels"], np.int64)
+    return Opened(labels, groups, np.concatenate(found)), ""
 
 
 def _result(

@@ -18,6 +18,7 @@ from torch import nn
 
 from trainwell.budget import TRAINING_SHARE, training_seconds
 from trainwell.clock import now
+from trainwell.coach.remedies import difference
 from trainwell.coach.run import After
 from trainwell.data.dataset import Schema
 from trainwell.data.split import sample_rows
@@ -47,6 +48,7 @@ LEAST_SECONDS = 15.0  # of budget below which nothing more is trained
 MORE_SHARE = 0.1  # of a given budget for other kinds, besides what training has left of its share
 MORE_TIMES, MORE_LEAST = 1.5, 5.0  # without one: times the recipe's training, or these seconds
 CHOOSING_SHARE = 0.07  # of the budget, kept for the choice itself
+TRAINED = ("adopted", "not shown", "no difference that matters", "worse")  # outcomes of proofs
 SAFETY = 0.8  # of the time that is left may be planned
 
 
@@ -54,7 +56,8 @@ SAFETY = 0.8  # of the time that is left may be planned
 class Kind:
     """A recipe's trained networks, and the pre-processing of every fold.
 
-    name: what tables call it; way: where it comes from.
+    name: what tables call it; way: where it comes from; beaten: a coach has shown the recipe that
+    it has adopted to be better, so that this kind may vote but not take its place.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Kind:
     layers: tuple[nn.Sequential, ...]
     history: tuple[EpochScore, ...] = ()  # members by their place in `trained`
     probes: tuple[Probe, ...] = ()
+    beaten: bool = False
 
 
 @dataclass(frozen=True)
@@ -274,29 +278,82 @@ def _members(work: Work, other: Other) -> list[Member]:
 
 
 def kinds_of_coach(after: After | None, recipe: Recipe) -> list[Kind]:
-    """What a coach has trained in all folds: other recipes, and the same one from other seeds."""
+    """What a coach has trained in all folds: other recipes, and the same one from other seeds.
+
+    Named by what they change: "as given" is the recipe before the coach, "placebo" the kept one
+    with other seeds, anything else what the coach called it when it tried it.
+    """
     found: list[Kind] = []
     if after is None or after.arena is None:
         return found
-    for arm in after.arms:
+    for arm, (name, beaten) in zip(after.arms, _told(after, recipe), strict=True):
         usable = tuple(t for t in arm.trained if t is not None and t.best_epoch)
         if len(usable) < len(arm.trained):
             continue
-        same = arm.recipe == recipe
-        count = 1 + sum(k.way == ("other seeds" if same else "coach") for k in found)
-        name = "other seeds, of the coach" if same else "of the coach"
         found.append(
             Kind(
-                f"{name}, {count}",
-                "other seeds" if same else "coach",
+                name,
+                "other seeds" if arm.recipe == recipe else "coach",
                 arm.recipe,
                 usable,
                 tuple(after.arena.trainer(arm.recipe).examples.inputs.layers),
                 arm.history,
                 arm.probes,
+                beaten,
             )
         )
     return found
+
+
+def _told(after: After, recipe: Recipe) -> list[tuple[str, bool]]:
+    """For each of a coach's arms what to call it, and whether what was kept is shown to be better.
+
+    Beaten are the recipes that the coach began with and went through, with whatever seeds, and
+    those that it has shown to be worse than one of these.
+    """
+    arms, decisions = after.arms, after.decisions
+    moved = any(d["outcome"] == "adopted" for d in decisions)
+    given = arms[0].recipe if moved and arms else recipe  # the arm before all others is the first
+    bases = [given, recipe, *(arm.recipe for arm in arms)]
+    found, names = [], {given: "as given"} if moved else {}
+    beaten = {given} if moved else set()
+    for arm in arms:
+        own = arm.recipe
+        tries = [
+            d
+            for d in decisions
+            if any(own != b and difference(b, own) == d["changes"] for b in bases)
+        ]
+        if own == recipe:
+            found.append(("placebo", False))
+        elif own in names and arm is not arms[0]:
+            found.append((f"{names[own]}, placebo", own in beaten))
+        else:
+            name = names.setdefault(own, _short(tries[-1]["tried"]) if tries else "of the coach")
+            if any(d["outcome"] in ("adopted", "worse") for d in tries):
+                beaten.add(own)
+            found.append((name, own in beaten))
+    return found
+
+
+def _short(tried: str) -> str:
+    """A coach's name of a change as tables have room for it.
+
+    >>> _short("balance: LogitAdjust(tau=1.0)"), _short("augmentation: MixUp"), _short("40 epochs")
+    ('LogitAdjust(tau=1.0)', 'MixUp', '40 epochs')
+    """
+    return tried.removeprefix("balance: ").removeprefix("augmentation: ")
+
+
+def distinct(kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+    """The kinds with names that no two share: networks are told apart by them."""
+    seen: dict[str, int] = {}
+    found = []
+    for kind in kinds:
+        seen[kind.name] = seen.get(kind.name, 0) + 1
+        again = f"{kind.name}, {seen[kind.name]}" if seen[kind.name] > 1 else kind.name
+        found.append(dataclasses.replace(kind, name=again))
+    return tuple(found)
 
 
 def _show(work: Work, seen: Seen) -> None:

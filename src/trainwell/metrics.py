@@ -87,6 +87,16 @@ def balanced_accuracy(labels: Array, probabilities: Array) -> float:
     return float(_balanced(_totals(labels, probabilities)))
 
 
+def balanced_accuracy_interval(labels: Array, probabilities: Array) -> Interval:
+    """Balanced accuracy with the interval of `score` for independent rows, without resampling.
+
+    >>> found = balanced_accuracy_interval(np.array([0, 0, 0, 1]), np.eye(2)[[0, 0, 0, 1]])
+    >>> found.value, found.low < 0.6
+    (1.0, True)
+    """
+    return _balanced_interval(_totals(labels, probabilities))
+
+
 def macro_f1(labels: Array, probabilities: Array) -> float:
     """Mean of F1 = 2 TP / (true + said) over the classes that occur as labels or predictions.
 

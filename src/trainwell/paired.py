@@ -118,6 +118,37 @@ def paired_difference(
     return replace(found, interval=interval)
 
 
+def least_half_width(difference: float, rows: float, confidence: float = 0.95) -> float:
+    """Half the width that a mean difference of hits on N rows has at least, whatever resamples say.
+
+    The larger of z² / (N + z²), what N rows without a single disagreement leave open (Wilson), and
+    z √(d (1 - d) / N), d the size of the difference: at least d N rows changed sides, and how many
+    do varies from one set of N rows to another. rows: N, or as many equal rows as a weighted mean
+    is worth.
+
+    >>> round(least_half_width(0.0, 100), 4), round(least_half_width(0.5, 100), 4)
+    (0.037, 0.098)
+    """
+    z = _NORMAL.inv_cdf((1 + confidence) / 2)
+    changed = min(abs(difference), 1.0)  # the share of rows that changed sides
+    return max(z * math.sqrt(changed * (1 - changed) / rows), z * z / (rows + z * z))
+
+
+def no_narrower(interval: Interval, rows: float, confidence: float = 0.95) -> Interval:
+    """The interval of a mean difference of hits on N shared rows, widened to `least_half_width`.
+
+    For two models that exist, judged on the same rows: where they agree on all of them resamples
+    do not differ, and a bootstrap would claim certainty. Ends stay inside [-1, 1].
+
+    >>> found = no_narrower(Interval(0.0, 0.0, 0.0), 360)
+    >>> round(found.low, 4), round(found.high, 4)
+    (-0.0106, 0.0106)
+    """
+    half, value = least_half_width(interval.value, rows, confidence), interval.value
+    low, high = min(interval.low, value - half), max(interval.high, value + half)
+    return Interval(value, max(low, -1.0), min(high, 1.0))
+
+
 def bootstrap_difference(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -253,8 +284,6 @@ def _half_widths(found: PairedDifference, variances: Floats, more: npt.ArrayLike
     half = np.full(len(variances), np.inf)
     half[known] = stdtrit(freedom[known], tail) * np.sqrt(variances[known])
     if found.rows is not None:
-        z = _NORMAL.inv_cdf(tail)
-        changed = min(abs(found.interval.value), 1.0)  # the share of rows that changed sides
-        by_rows = z * math.sqrt(changed * (1 - changed) / found.rows)
-        half = np.maximum(half, max(by_rows, z * z / (found.rows + z * z)))
+        least = least_half_width(found.interval.value, found.rows, found.confidence)
+        half = np.maximum(half, least)
     return half

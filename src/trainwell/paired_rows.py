@@ -6,13 +6,13 @@ another is asked over folds and seeds (`paired.py`). Shapes: N rows, C classes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from trainwell.metrics import SMALLEST, Metric, from_totals
+from trainwell.paired import no_narrower
 from trainwell.significance import mcnemar
 from trainwell.stats import Interval, bca, bca_ends
 from trainwell.swaps import flip_test, swap_test
@@ -20,7 +20,6 @@ from trainwell.swaps import flip_test, swap_test
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 RESAMPLES = 2000
-Z = 1.959963984540054  # of 95 %
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ def row_difference(
     """B - A of a metric for probabilities a and b, (N, C) each, and labels (N,).
 
     Interval: BCa bootstrap over rows; for metrics that count rows never narrower than what n rows
-    leave open, ± z² / (n + z²) if none differs and ± z √(d (1 - d) / n) for a difference of d (see
-    `paired_difference`): equal scores of 36 rows do not show that two models are equal. n is N,
+    leave open (`no_narrower`): equal scores of 36 rows do not show that two models are equal. n is N,
     for means over classes C² / Σ 1/n_c, the rows their variance is worth. p: McNemar's mid p for
     accuracy, a swap test for balanced accuracy and macro F1, flipped signs for log loss.
     Sources: Efron (1987); McNemar (1947); Smucker, Allan and Carterette (2007).
@@ -91,6 +89,4 @@ def _counted(
     per_class = np.bincount(y)
     per_class = per_class[per_class > 0]
     worth = float(n) if metric == "accuracy" else len(per_class) ** 2 / (1 / per_class).sum()
-    changed = min(abs(value), 1.0)
-    half = max(Z * Z / (worth + Z * Z), Z * math.sqrt(changed * (1 - changed) / worth))
-    return Interval(value, min(found.low, value - half), max(found.high, value + half))
+    return no_narrower(found, worth)

@@ -22,15 +22,8 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     changes: whether settings would change the recipe of this run; others are not proposed.
     """
     part = "test" if result["test"] else "validation"
-    scores, what = result[part], "sealed test" if result["test"] else "validation"
-    first = (result.get("metric") or {}).get("name", "accuracy")
-    a, on = scores[first], f"on {scores['n']} {what} examples"
-    words, ends = f"{a['value']:.1%} right {on}", f"{a['low']:.1%} to {a['high']:.1%}"
-    if first == "log_loss":
-        words, ends = f"log loss {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
-    elif first != "accuracy":
-        words = f"{first.replace('_', ' ').replace('f1', 'F1')} {a['value']:.1%} {on}"
-    lines = ["", f"{result['name']}: {words} (95 % interval {ends})", ""]
+    scores, first = result[part], _first(result)
+    lines = ["", _answer(result), ""]
     rows = [{"": "network", **_cells(scores, first)}]
     rows += [{"": b["name"], **_cells(b[part], first)} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
@@ -46,6 +39,25 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     lines += ["", f"report   {report_path}"]
     lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")
     return "\n".join(lines)
+
+
+def _first(result: Mapping[str, Any]) -> str:
+    """The metric that decided."""
+    return str((result.get("metric") or {}).get("name", "accuracy"))
+
+
+def _answer(result: Mapping[str, Any]) -> str:
+    """The headline: what was reached in the metric that decides, and on which rows."""
+    part = "test" if result["test"] else "validation"
+    scores, what = result[part], "sealed test" if result["test"] else "validation"
+    first = _first(result)
+    a, on = scores[first], f"on {scores['n']} {what} examples"
+    words, ends = f"{a['value']:.1%} right {on}", f"{a['low']:.1%} to {a['high']:.1%}"
+    if first == "log_loss":
+        words, ends = f"log loss {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
+    elif first != "accuracy":
+        words = f"{first.replace('_', ' ').replace('f1', 'F1')} {a['value']:.1%} {on}"
+    return f"{result['name']}: {words} (95 % interval {ends})"
 
 
 def comparison(result: Mapping[str, Any], page: Path) -> str:
@@ -74,21 +86,22 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
 
 def ensembled(result: Mapping[str, Any], page: Path) -> str:
     """The kinds of networks of several runs, their weights, and the verdict."""
-    found, part = result["ensemble"], "test" if result["test"] else "validation"
-    scores = result[part]
-    a = scores["accuracy"]
-    right = f"{result['name']}: {a['value']:.1%} right on {scores['n']} {part} examples"
+    found = result["ensemble"]
+    share = found["metric"]
     rows = [
         {
             "": kind["name"],
             "networks": kind["networks"],
             "weight": f"{kind['weight']:.2f}",
-            "out of fold": f"{kind['validation']['accuracy']['value']:.4f}",
+            f"{share.replace('_', ' ')} out of fold": f"{kind['validation'][share]['value']:.4f}",
             "log loss": f"{kind['validation']['log_loss']:.4f}",
         }
         for kind in found["kinds"]
     ]
-    lines = ["", f"{right} (95 % interval {a['low']:.1%} to {a['high']:.1%})", ""]
+    lines = ["", _answer(result), ""]
+    if result["no_test"]:
+        told = f"validation rows and not test rows: {result['no_test']}"
+        lines += [*textwrap.wrap(told, 96), ""]
     lines += [table(rows, tuple(rows[0])), "", *textwrap.wrap(found["words"], 96), ""]
     lines.append(f"page     {page}")
     lines.append(f"predict  trainwell predict {shlex.quote(result['run'])} FILE -o out.csv")

@@ -47,7 +47,7 @@ def _replaced(work: Work, folder: Path, outcome: Outcome, voting: Voting) -> Out
 
     Checks of the first recipe's network say nothing about the other; those of the data do.
     """
-    kind = voting.candidates.kinds[voting.best]
+    kind = voting.candidates.kinds[voting.alone]
     work.recipe = kind.recipe
     work.parameters, work.operations = describe_size(*built(work, kind.recipe, kind.layers[0]))
     work.warnings.append(

@@ -3,7 +3,8 @@
 Everything is chosen on out-of-fold rows of the development part: each network speaks only of rows
 that it was not trained on. The ensemble is kept only if it beats its best kind there, on rows that
 did not choose it; else the recipe's own networks stay, or those of another kind that is shown to be
-better. Slide: "Ensemble".
+better. All of it goes by the metric that decides in the run: what a coach has proved by that metric
+no vote may undo by another. Slide: "Ensemble".
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import numpy.typing as npt
 from trainwell import model as models
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split, sample_rows
+from trainwell.ensemble.measures import share_of, weighs_classes
 from trainwell.ensemble.select import LEAST_ROWS, Selection, Winner, best_against, select
-from trainwell.kinds import Kind, affordable, others, train_others
+from trainwell.ensemble.wording import SHARES, change_of_loss, is_shown, points
+from trainwell.kinds import Kind, affordable, distinct, others, train_others
+from trainwell.metrics import Metric
 from trainwell.model import Model, held_out_probabilities
 from trainwell.options import named_fields
 from trainwell.seeding import stream_seed
@@ -61,8 +65,9 @@ class Candidates:
 class Voting:
     """What was decided, and what it was decided on.
 
-    selection: the ensemble; rival: whether the best kind alone beats the recipe (None: one kind, or
-    too few rows); kept: what the run keeps; model: that, ready to predict.
+    selection: the ensemble; rival: whether the best kind alone that may take the recipe's place
+    beats it (None: one kind, or too few rows); kept: what the run keeps; model: that, ready to
+    predict; metric: what decides in the run.
     """
 
     candidates: Candidates
@@ -70,6 +75,7 @@ class Voting:
     rival: Winner | None
     kept: Kept
     model: Model
+    metric: Metric = "accuracy"
 
     @property
     def best(self) -> int:
@@ -79,6 +85,8 @@ class Voting:
     @property
     def alone(self) -> int:
         """The kind that is kept where no ensemble is."""
+        if self.kept == "another kind" and self.rival is not None:
+            return self.rival.best
         return 0 if self.kept == "recipe" else self.best
 
 
@@ -90,13 +98,13 @@ def vote(work: Work, recipe: Kind, tried: Sequence[Kind]) -> Voting:
     seeds = any(kind.way == "other seeds" for kind in tried)
     possible = others(work.recipe, work.data.schema)
     wanted = affordable(work, [o for o in possible if not (seeds and o.way == "other seeds")])
-    kinds = (recipe, *tried, *train_others(work, wanted))
+    kinds = distinct((recipe, *tried, *train_others(work, wanted)))
     work.progress.stage("choosing the ensemble")
     candidates = candidates_of(kinds, work.data, work.split)
     labels, groups = work.data.labels[candidates.rows], groups_of(work.data, candidates.rows)
     seed = stream_seed(work.options.seed, "ensemble") % 2**31
     named = "model" in named_fields(work.options)  # who names a network gets it
-    found = decide(candidates, labels, groups, seed, replaceable=not named)
+    found = decide(candidates, labels, groups, seed, work.deciding.name, replaceable=not named)
     if found.selection is not None:
         work.progress.say(words(found))
     return found
@@ -146,29 +154,44 @@ def decide(
     labels: IntArray,
     groups: IntArray | None,
     seed: int,
+    metric: Metric = "accuracy",
     replaceable: bool = True,
 ) -> Voting:
     """Choose weights and temperatures, and what is kept; nothing is trained here.
 
-    labels, groups (n,): of the candidates' rows. replaceable: whether another kind alone may take
-    the recipe's place where it is shown to be better.
+    labels, groups (n,): of the candidates' rows. metric: what decides in the run: with balanced
+    accuracy or macro F1 classes have the same say in the log loss, too, and the vote must be shown
+    to beat the recipe by it as well. replaceable: whether another kind alone may take the recipe's
+    place where it is shown to be better; one that a coach has beaten never may.
     """
     recipe = candidates.plain[0]
     if len(candidates.kinds) < 2 or len(labels) < LEAST_ROWS:
-        return Voting(candidates, None, None, "recipe", recipe)
+        return Voting(candidates, None, None, "recipe", recipe, metric)
     some = np.arange(len(labels))
     if groups is None:
         some = sample_rows(some, labels, MOST_ROWS, seed)
     truth, voices = labels[some], candidates.voices[:, some]
     known = None if groups is None else groups[some]
-    chosen = select(voices, truth, seed=seed, groups=known, kinds=candidates.owners)
-    rival = best_against(voices, truth, 0, seed=seed, groups=known, kinds=candidates.owners)
+    owners, reference = candidates.owners, 0 if weighs_classes(metric) else None
+    chosen = select(
+        voices,
+        truth,
+        metric=metric,
+        reference=reference,
+        seed=seed,
+        groups=known,
+        kinds=owners,
+    )
+    able = [k for k, kind in enumerate(candidates.kinds) if not kind.beaten]
+    rival = best_against(
+        voices, truth, 0, metric=metric, among=able, seed=seed, groups=known, kinds=owners
+    )
     if chosen.verdict == "kept":
-        return Voting(candidates, chosen, rival, "ensemble", weighted(candidates, chosen))
+        return Voting(candidates, chosen, rival, "ensemble", weighted(candidates, chosen), metric)
     if rival.verdict == "kept" and rival.best and replaceable:
         alone = candidates.plain[rival.best]
-        return Voting(candidates, chosen, rival, "another kind", alone)
-    return Voting(candidates, chosen, rival, "recipe", recipe)
+        return Voting(candidates, chosen, rival, "another kind", alone, metric)
+    return Voting(candidates, chosen, rival, "recipe", recipe, metric)
 
 
 def groups_of(data: Dataset, rows: IntArray) -> IntArray | None:
@@ -196,28 +219,34 @@ def words(voting: Voting) -> str:
     if chosen is None:
         return "one kind of networks, nothing to choose from"
     best, used = kinds[chosen.best].name, int((chosen.weights > 0).sum())
-    a, b = chosen.accuracy, chosen.gain
-    said = {
-        "kept": "beats",
-        "worse": "is worse than",
-        "not shown": "is not shown to beat",
-    }[chosen.verdict]
-    gain = (
-        f"accuracy {100 * a.value:+.2f} points [{100 * a.low:+.2f}, {100 * a.high:+.2f}], "
-        f"log loss lower by {b.value:+.4f} [{b.low:+.4f}, {b.high:+.4f}]"
-    )
     end = {
         "ensemble": "it is kept" if chosen.verdict == "kept" else "it is kept as asked",
         "recipe": "the recipe's own networks are kept" + _better(voting),
-        "another kind": f"“{best}” alone is shown to beat the recipe, and is kept",
+        "another kind": f"“{kinds[voting.alone].name}” alone is shown to beat the recipe, "
+        "and is kept",
         "best kind": f"“{best}” alone is kept",
     }[voting.kept]
     if used == 1 and chosen.weights[chosen.best] > 0:
         return f"of {len(kinds)} kinds of networks the vote wants “{best}” alone; {end}"
+    said = {
+        "kept": "is better than",
+        "worse": "is worse than",
+        "not shown": "is not shown to be better than",
+    }[chosen.verdict]
+    measure = "log loss" if chosen.decided == "log loss" else SHARES[share_of(chosen.metric)]
     return (
         f"the weighted vote of {used} of {len(kinds)} kinds of networks {said} the best kind "
-        f"alone (“{best}”) on rows that chose neither: {gain}; {end}"
+        f"alone (“{best}”) by {measure} on rows that chose neither: {told(chosen)}; {end}"
     )
+
+
+def told(chosen: Selection) -> str:
+    """Both measures: the one that decided first, the other one with what it shows."""
+    loss = change_of_loss(chosen.gain, weighs_classes(chosen.metric))
+    share = f"{SHARES[share_of(chosen.metric)]} {points(chosen.share)} points"
+    if chosen.decided == "log loss":
+        return f"{loss}; {share}, {is_shown(chosen.share)}"
+    return f"{share}; {loss}, {is_shown(chosen.gain)}"
 
 
 def _better(voting: Voting) -> str:

@@ -22,6 +22,16 @@ from trainwell.ensemble.diversity import (
     diversity,
     weaker_that_help,
 )
+from trainwell.ensemble.greedy import greedy
+from trainwell.ensemble.measures import (
+    alone,
+    equal_rows,
+    measure_of,
+    row_gains,
+    row_weights,
+    share_of,
+    weighs_classes,
+)
 from trainwell.ensemble.rows import (
     Combination,
     Learner,
@@ -31,7 +41,6 @@ from trainwell.ensemble.rows import (
     row_losses,
     together,
 )
-from trainwell.ensemble.select import greedy
 from trainwell.voting import Voting, words
 
 Floats = npt.NDArray[np.float64]
@@ -61,6 +70,9 @@ def voting_table(
 
     labels, groups (n,): of the candidates' rows. Where the sealed rows were opened contributions
     and the final difference are measured there, else out of fold, where they are flattered.
+    "metric" is the share of right answers that differences are told in, besides log loss;
+    "decided": the measure of these two by which the vote is kept, members help, and are weaker.
+    "balanced": whether each class has the same say in "difference" and in contributions.
     """
     chosen, candidates = voting.selection, voting.candidates
     over = {} if opened is None else over_best_network(voting, opened)
@@ -73,29 +85,45 @@ def voting_table(
         part, truth, units = "test", opened.labels, opened.groups
         heat = chosen.temperatures[list(candidates.kind_of_network)]
         judges = together(scaled(opened.said, heat), candidates.kind_of_network)
-    brought = contributions(judges, truth, chosen.weights, seed=seed, groups=units)
+    brought = contributions(
+        judges,
+        truth,
+        chosen.weights,
+        metric=chosen.metric,
+        decided=chosen.decided,
+        best=chosen.best,
+        seed=seed,
+        groups=units,
+    )
+    share = share_of(chosen.metric)
     table: dict[str, Any] = over | {
+        "metric": share,
+        "decided": "log_loss" if chosen.decided == "log loss" else share,
+        "balanced": weighs_classes(chosen.metric),
         "verdict": chosen.verdict,
         "kept": voting.kept,
         "words": words(voting),
         "best": names[chosen.best],
-        "difference": {"accuracy": chosen.accuracy.to_json(), "log_loss": chosen.gain.to_json()},
+        "difference": {share: chosen.share.to_json(), "log_loss": chosen.gain.to_json()},
         "rows": len(labels),
         "part": part,
         "kinds": _kinds(voting, heard, labels, judges, truth, brought),
         "weaker_that_help": [names[m] for m in weaker_that_help(brought)],
         "ways": _ways(voting, labels, groups, seed),
+        "way_rows": min(len(labels), WAY_ROWS),
         "diversity": _diversity(heard, labels, names),
     }
     if voting.rival is not None:
         table["best_over_recipe"] = {
             "verdict": voting.rival.verdict,
-            "accuracy": voting.rival.accuracy.to_json(),
+            "kind": names[voting.rival.best],
+            share: voting.rival.share.to_json(),
             "log_loss": voting.rival.gain.to_json(),
         }
     if opened is not None:
         ensemble = combine.soft_vote(judges, chosen.weights)
-        table["test"] = gained(ensemble, judges[chosen.best], truth, seed, units)
+        best = judges[chosen.best]
+        table["test"] = gained(ensemble, best, truth, seed, units, chosen.metric)
     return table
 
 
@@ -118,7 +146,7 @@ def over_best_network(voting: Voting, opened: Opened) -> dict[str, Any]:
         kept = combine.soft_vote(heard, voting.selection.weights)
     else:
         kept = together(opened.said, owners)[voting.alone]
-    found = gained(kept, opened.said[best], opened.labels, 0, opened.groups)
+    found = gained(kept, opened.said[best], opened.labels, 0, opened.groups, voting.metric)
     told = {"kind": candidates.kinds[owners[best]].name, "networks": len(losses)}
     return {"over_best_network": told | found}
 
@@ -129,12 +157,19 @@ def gained(
     labels: IntArray,
     seed: int,
     groups: IntArray | None = None,
+    metric: metrics.Metric = "accuracy",
 ) -> dict[str, Any]:
-    """What one (n, C) gains over another on the same rows: accuracy, and log loss saved."""
-    hits = row_hits(one, labels) - row_hits(other, labels)
-    saved = row_losses(other, labels) - row_losses(one, labels)
-    accuracy, loss = paired(np.stack([hits, saved], axis=1), seed, groups)
-    return {"accuracy": accuracy.to_json(), "log_loss": loss.to_json(), "n": len(labels)}
+    """What one (n, C) gains over another on the same rows: accuracy, the share that goes with the
+    deciding metric where that is another, and log loss saved (all rows alike)."""
+    columns = row_gains(one, other, labels, "accuracy")[:, ::-1]
+    names, hits = ["accuracy", "log_loss"], [equal_rows(labels, "accuracy"), None]
+    if weighs_classes(metric):
+        columns = np.column_stack([columns, row_gains(one, other, labels, metric)[:, 1]])
+        names.append(metric)
+        hits.append(equal_rows(labels, metric))
+    found = paired(columns, seed, groups, hits=hits)
+    told = {name: i.to_json() for name, i in zip(names, found, strict=True)}
+    return told | {"n": len(labels)}
 
 
 def _kinds(
@@ -148,7 +183,7 @@ def _kinds(
     """One entry per kind: what it is, its scores alone, weight, temperature, contribution."""
     chosen = voting.selection
     assert chosen is not None
-    recipe = voting.candidates.kinds[0].recipe
+    recipe, share = voting.candidates.kinds[0].recipe, share_of(chosen.metric)
     of = {c.member: c for c in brought}
     found = []
     for k, kind in enumerate(voting.candidates.kinds):
@@ -162,12 +197,12 @@ def _kinds(
                 "networks": len(voting.candidates.plain[k].parts),
                 "weight": float(chosen.weights[k]),
                 "temperature": float(chosen.temperatures[k]),
-                "validation": _alone(heard[k, known], labels[known]),
-                "judged": _alone(judges[k], truth) if judges is not heard else None,
+                "validation": _alone(heard[k, known], labels[known], chosen.metric),
+                "judged": _alone(judges[k], truth, chosen.metric) if judges is not heard else None,
                 "contribution": None
                 if own is None
                 else {
-                    "accuracy": own.accuracy.to_json(),
+                    share: own.share.to_json(),
                     "log_loss": own.log_loss.to_json(),
                     "verdict": own.verdict,
                     "weaker": own.weaker,
@@ -177,13 +212,17 @@ def _kinds(
     return found
 
 
-def _alone(probabilities: Floats, labels: IntArray) -> dict[str, Any]:
-    """Scores of one voice: accuracy with Wilson's interval, log loss."""
+def _alone(probabilities: Floats, labels: IntArray, metric: metrics.Metric) -> dict[str, Any]:
+    """Scores of one voice: accuracy and log loss of all rows alike, and "alone", the measure that
+    decides in this run with its interval."""
     right = float(row_hits(probabilities, labels).sum())
-    return {
+    loss, share = alone(probabilities, labels, metric)
+    found = {
         "accuracy": stats.wilson(right, len(labels)).to_json(),
         "log_loss": metrics.log_loss(labels, probabilities),
+        "alone": (loss if measure_of(metric) == "log loss" else share).to_json(),
     }
+    return found | {share_of(metric): share.to_json()}
 
 
 def _diversity(heard: Floats, labels: IntArray, names: Sequence[str]) -> dict[str, Any]:
@@ -206,9 +245,10 @@ def _ways(
     """Ways of combining the kinds against the best of them, out of fold.
 
     What a way learns it learns on other rows than those that it is judged on; so do the best kind
-    and its temperature.
+    and its temperature. On WAY_ROWS rows at most, drawn at random.
     """
-    candidates = voting.candidates
+    candidates, metric = voting.candidates, voting.metric
+    share = share_of(metric)
     some = sample_rows(np.arange(len(labels)), labels, WAY_ROWS, seed)
     members, truth = together(candidates.voices[:, some], candidates.owners), labels[some]
     units = None if groups is None else groups[some]
@@ -218,13 +258,13 @@ def _ways(
         found = cross_fitted(learn, members, truth, folds=folds, seed=seed, groups=units)
         return np.asarray(found[0])
 
-    best = crossed(_best)
+    best = crossed(_best(metric))
     ways: list[tuple[str, str, Learner]] = [
         ("soft vote", "mean of all kinds", lambda m, y: combine.soft_vote),
-        ("calibrated soft vote", "mean of all kinds, each with its temperature", _calibrated),
+        ("calibrated soft vote", "mean of all kinds, each scaled", _calibrated(metric)),
         ("majority", "each kind votes for a class", lambda m, y: _majority),
         ("log-odds majority", "votes weigh ln((1-e)(C-1)/e)", _log_odds),
-        ("greedy", "weights and temperatures by greedy selection", _greedy(seed)),
+        ("greedy", "weights and temperatures by greedy selection", _greedy(seed, metric)),
     ]
     if members.shape[0] * members.shape[2] <= MOST_STACK:
         ways.insert(4, ("stacking", "logistic regression on the kinds' outputs", combine.fit_stack))
@@ -232,45 +272,58 @@ def _ways(
     for name, says, learn in ways:
         said = crossed(learn)
         votes = "majority" in name  # a vote for a class has no log loss
-        gain = gained(said, best, truth, seed, units)
+        gain = gained(said, best, truth, seed, units, metric)
         found.append(
             {
                 "name": name,
                 "says": says,
-                "accuracy": float(row_hits(said, truth).mean()),
+                share: _share(said, truth, metric),
                 "log_loss": None if votes else float(row_losses(said, truth).mean()),
-                "gain": gain["accuracy"],
+                "gain": gain[share],
                 "saved": None if votes else gain["log_loss"],
             }
         )
-    alone = {
+    nothing = {
         "name": "best kind",
         "says": "no combination",
-        "accuracy": float(row_hits(best, truth).mean()),
+        share: _share(best, truth, metric),
         "log_loss": float(row_losses(best, truth).mean()),
         "gain": None,
         "saved": None,
     }
-    return [alone, *found]
+    return [nothing, *found]
 
 
-def _best(members: Floats, labels: IntArray) -> Combination:
+def _share(probabilities: Floats, labels: IntArray, metric: metrics.Metric) -> float:
+    return float(alone(probabilities, labels, metric)[1].value)
+
+
+def _best(metric: metrics.Metric) -> Learner:
     """The kind with the lowest log loss, scaled."""
-    heat = temperatures(members, labels)
-    losses = np.nanmean(row_losses(scaled(members, heat), labels), axis=1)
-    k = int(losses.argmin())
-    return lambda new: combine.soft_vote(scaled(new, heat), np.arange(len(heat)) == k)
 
-
-def _calibrated(members: Floats, labels: IntArray) -> Combination:
-    heat = temperatures(members, labels)
-    return lambda new: combine.soft_vote(scaled(new, heat))
-
-
-def _greedy(seed: int) -> Learner:
     def learn(members: Floats, labels: IntArray) -> Combination:
-        heat = temperatures(members, labels)
-        weights = greedy(scaled(members, heat), labels, seed=seed)
+        weights = row_weights(labels, metric)
+        heat = temperatures(members, labels, weights=weights)
+        losses = row_losses(scaled(members, heat), labels)
+        k = int(np.nanmean(losses if weights is None else weights * losses, axis=1).argmin())
+        return lambda new: combine.soft_vote(scaled(new, heat), np.arange(len(heat)) == k)
+
+    return learn
+
+
+def _calibrated(metric: metrics.Metric) -> Learner:
+    def learn(members: Floats, labels: IntArray) -> Combination:
+        heat = temperatures(members, labels, weights=row_weights(labels, metric))
+        return lambda new: combine.soft_vote(scaled(new, heat))
+
+    return learn
+
+
+def _greedy(seed: int, metric: metrics.Metric) -> Learner:
+    def learn(members: Floats, labels: IntArray) -> Combination:
+        own = row_weights(labels, metric)
+        heat = temperatures(members, labels, weights=own)
+        weights = greedy(scaled(members, heat), labels, seed=seed, row_weights=own)
         return lambda new: combine.soft_vote(scaled(new, heat), weights)
 
     return learn

@@ -16,8 +16,9 @@ from trainwell.ensemble.diversity import (
     mean_of_pairs,
     weaker_that_help,
 )
+from trainwell.ensemble.greedy import Search, greedy
 from trainwell.ensemble.rows import Floats, Ints, row_hits, row_losses
-from trainwell.ensemble.select import Search, greedy, select
+from trainwell.ensemble.select import select
 from trainwell.errors import UserError
 from trainwell.metrics import accuracy, log_loss
 
@@ -170,8 +171,8 @@ def test_a_selection_says_what_it_is() -> None:
     assert (again.gain, again.words) == (found.gain, found.words)
     one = select(members[:1], y, QUICK)
     assert (one.verdict, one.words) == ("not shown", "one network, nothing to choose from")
-    by_hits = select(members, y, QUICK, repeats=2, decide="accuracy")
-    assert (by_hits.verdict == "kept") == (by_hits.accuracy.low > 0)
+    by_hits = select(members, y, QUICK, repeats=2, decide="share")
+    assert (by_hits.verdict == "kept") == (by_hits.share.low > 0)
     with pytest.raises(UserError, match="expected at least 8 rows to choose and to judge, got 5"):
         select(members[:, :5], y[:5])
 
@@ -236,7 +237,7 @@ def test_a_contribution_is_the_change_without_it() -> None:
     for c in contributions(members, y, weights):
         rest = np.delete(members, c.member, axis=0)
         without = soft_vote(rest, np.delete(weights, c.member))
-        assert c.accuracy.value == pytest.approx(accuracy(y, whole) - accuracy(y, without))
+        assert c.share.value == pytest.approx(accuracy(y, whole) - accuracy(y, without))
         assert c.log_loss.value == pytest.approx(log_loss(y, without) - log_loss(y, whole))
         own = ~np.isnan(members[c.member, :, 0])
         assert c.alone == pytest.approx(row_hits(members[c.member, own], y[own]).mean())

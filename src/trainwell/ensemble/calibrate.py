@@ -18,7 +18,9 @@ COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 STEPS = 60  # of Newton or bisection, at most; 60 halvings reach any precision
 
 
-def temperature(probabilities: Floats, labels: Ints, prior: float = 1.0) -> float:
+def temperature(
+    probabilities: Floats, labels: Ints, prior: float = 1.0, weights: Floats | None = None
+) -> float:
     """The T > 0 for which softmax(ln p / T) has the lowest log loss; p (n, C), labels (n,).
 
     T > 1: the probabilities were too sure. The loss is convex in b = 1/T; its slope Σ_c q_c z_c -
@@ -26,6 +28,7 @@ def temperature(probabilities: Floats, labels: Ints, prior: float = 1.0) -> floa
     bisection inside [0.05, 20].
     prior: that many rows that say nothing (each class equally right) are added, at the average
     row's z. Without one, rows that are all right would make any doubt vanish (T → 0).
+    weights (n,): what each row counts; None: all alike.
     Source: Guo et al. 2017; the prior as in Platt 1999.
 
     >>> p = np.array([[0.9, 0.1]] * 10)
@@ -35,15 +38,19 @@ def temperature(probabilities: Floats, labels: Ints, prior: float = 1.0) -> floa
     z = _logs(probabilities)
     own = z[np.arange(len(labels)), labels]
     share = prior / (len(labels) + prior)
+    w = None if weights is None else weights / weights.mean()
+
+    def average(values: Floats) -> float:
+        return float((values if w is None else w * values).mean())
 
     def slopes(b: float) -> tuple[float, float]:
         """First and second derivative of the loss by b."""
         q = np.exp(b * z)
         q /= q.sum(axis=1, keepdims=True)
         mean = (q * z).sum(axis=1)
-        second = float(((q * z**2).sum(axis=1) - mean**2).mean())
+        second = average((q * z**2).sum(axis=1) - mean**2)
         first = (1 - share) * (mean - own) + share * (mean - z.mean(axis=1))
-        return float(first.mean()), second
+        return average(first), second
 
     low, high = 1 / HOTTEST, 1 / COLDEST
     if slopes(low)[0] >= 0:
@@ -82,10 +89,15 @@ def scaled(probabilities: Floats, by: npt.ArrayLike) -> Floats:
 
 
 def temperatures(
-    members: Floats, labels: Ints, prior: float = 1.0, kinds: Sequence[int] | None = None
+    members: Floats,
+    labels: Ints,
+    prior: float = 1.0,
+    kinds: Sequence[int] | None = None,
+    weights: Floats | None = None,
 ) -> Floats:
     """The temperature of each member (M,), from the rows that it may judge; members (M, n, C).
 
+    weights (n,): what each row counts; None: all alike.
     kinds: where several networks are one member, the member of each network, numbers from 0; found
     is then one temperature per kind, from all rows of its networks.
     """
@@ -96,7 +108,11 @@ def temperatures(
         which = np.flatnonzero((own == g) & held.any(axis=1))
         if len(which):
             p = np.concatenate([members[m, held[m]] for m in which])
-            found[g] = temperature(p, np.concatenate([labels[held[m]] for m in which]), prior)
+            truth = np.concatenate([labels[held[m]] for m in which])
+            own_rows = None
+            if weights is not None:
+                own_rows = np.concatenate([weights[held[m]] for m in which])
+            found[g] = temperature(p, truth, prior, own_rows)
     return found
 
 

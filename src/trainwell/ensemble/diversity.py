@@ -1,7 +1,8 @@
 """How unlike the members err, and what each of them brings. Slide: "Ensemble".
 
 "Even less accurate classifiers can contribute to the overall improvement": whether one does is
-measured by leaving it out, row by row, with an interval.
+measured by leaving it out, row by row, with an interval. One measure decides, the same by which the
+ensemble is kept: who is the best, who is weaker, and who helps.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.ensemble.combine import soft_vote
-from trainwell.ensemble.rows import Floats, Ints, held_out, paired, row_hits, row_losses
+from trainwell.ensemble.measures import Measure, alone, equal_rows, measure_of, row_gains
+from trainwell.ensemble.rows import Floats, Ints, held_out, paired, row_hits
+from trainwell.metrics import Metric
 from trainwell.stats import Interval
 
 
@@ -88,26 +91,32 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 class Contribution:
     """What an ensemble loses without one member.
 
-    alone: the member's own accuracy. accuracy: the ensemble's with it minus without it; log_loss:
-    without it minus with it. Above 0 the member helps. weaker: whether another member is more
-    accurate alone.
+    alone: the member's own share of right answers. share: the ensemble's with it minus without it;
+    log_loss: without it minus with it. Above 0 the member helps. weaker: whether the best member is
+    better alone, by the measure that `decided`.
     """
 
     member: int
     weight: float
     alone: float
     weaker: bool
-    accuracy: Interval
+    share: Interval
     log_loss: Interval
+    decided: Measure = "log loss"
+
+    @property
+    def deciding(self) -> Interval:
+        """The difference in the measure that decides."""
+        return self.log_loss if self.decided == "log loss" else self.share
 
     @property
     def verdict(self) -> Literal["helps", "not shown", "harms"]:
-        """helps: one interval lies above 0 and none below; harms: the other way round."""
-        lows = [self.accuracy.low, self.log_loss.low]
-        highs = [self.accuracy.high, self.log_loss.high]
-        if max(lows) > 0 and min(highs) >= 0:
+        """helps: shown by the measure that decides, and the other is not shown to suffer."""
+        first = self.deciding
+        second = self.share if self.decided == "log loss" else self.log_loss
+        if first.low > 0 and second.high >= 0:
             return "helps"
-        return "harms" if min(highs) < 0 and max(lows) <= 0 else "not shown"
+        return "harms" if first.high < 0 else "not shown"
 
 
 def contributions(
@@ -115,6 +124,9 @@ def contributions(
     labels: Ints,
     weights: npt.ArrayLike | None = None,
     *,
+    metric: Metric = "accuracy",
+    decided: Measure | None = None,
+    best: int | None = None,
     seed: int = 0,
     groups: npt.NDArray[np.integer] | None = None,
 ) -> tuple[Contribution, ...]:
@@ -123,37 +135,51 @@ def contributions(
     members (M, n, C), labels (n,), weights (M,), None for equal ones. Where the rows are those that
     chose the weights the contributions are flattered: give other rows where there are some. The
     intervals are BCa over rows, or groups (n,), each for its member alone. All members share the
-    resamples. Nothing to compare: a single member has no contribution.
+    resamples. metric, decided: as for `select`. best: the member that others are weaker than; None:
+    the one that is best alone on these rows, by the measure that decides.
+    Nothing to compare: a single member has no contribution.
     """
     held = held_out(members)
     w = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
     used = np.flatnonzero(w > 0)
     if len(used) < 2:
         return ()
-    whole = soft_vote(members, w)
-    loss, hits = row_losses(whole, labels), row_hits(whole, labels)
+    whole, deciding = soft_vote(members, w), decided or measure_of(metric)
     differences = np.zeros((len(labels), 2, len(used)))
     for k, m in enumerate(used):
-        rows = np.flatnonzero(held[m])  # elsewhere it has no voice
         others = w.copy()
         others[m] = 0.0
-        without = _without(members[:, rows], held[:, rows], others, int(m))
-        differences[rows, 0, k] = hits[rows] - row_hits(without, labels[rows])
-        differences[rows, 1, k] = row_losses(without, labels[rows]) - loss[rows]
-    found = paired(differences.reshape(len(labels), -1), seed, groups)
-    own = np.nansum(row_hits(members, labels), axis=1) / np.maximum(held.sum(axis=1), 1)
-    total, best = w.sum(), float(own[used].max())
+        without = _without(members, held, others, int(m))
+        differences[:, :, k] = row_gains(whole, without, labels, metric)
+    worth = [None] * len(used) + [equal_rows(labels, metric)] * len(used)
+    found = paired(differences.reshape(len(labels), -1), seed, groups, hits=worth)
+    own = _alone(members, held, labels, metric)
+    score = -own[0] if deciding == "log loss" else own[1]
+    first = int(used[score[used].argmax()]) if best is None else best
+    total = w.sum()
     return tuple(
         Contribution(
             member=int(m),
             weight=float(w[m] / total),
-            alone=float(own[m]),
-            weaker=bool(own[m] < best),
-            accuracy=found[k],
-            log_loss=found[len(used) + k],
+            alone=float(own[1, m]),
+            weaker=bool(m != first and score[m] < score[first]),
+            share=found[len(used) + k],
+            log_loss=found[k],
+            decided=deciding,
         )
         for k, m in enumerate(used)
     )
+
+
+def _alone(
+    members: Floats, held: npt.NDArray[np.bool_], labels: Ints, metric: Metric
+) -> npt.NDArray[np.float64]:
+    """Log loss and share of right answers (2, M) of each member on the rows that it may judge."""
+    found = np.full((2, len(members)), np.nan)
+    for m in np.flatnonzero(held.any(axis=1)):
+        truth, said = labels[held[m]], members[m, held[m]]
+        found[:, m] = [i.value for i in alone(said, truth, metric)]
+    return found
 
 
 def _without(members: Floats, held: npt.NDArray[np.bool_], weights: Floats, m: int) -> Floats:
@@ -165,7 +191,7 @@ def _without(members: Floats, held: npt.NDArray[np.bool_], weights: Floats, m: i
 
 
 def weaker_that_help(found: Sequence[Contribution]) -> tuple[int, ...]:
-    """Members that are not the most accurate, and without which the ensemble is worse.
+    """Members that are weaker than the best one, and without which the ensemble is worse.
 
     The lecture's "even less accurate classifiers can contribute", as a list of proven cases.
     """

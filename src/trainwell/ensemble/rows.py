@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from trainwell.errors import UserError
 from trainwell.metrics import SMALLEST
+from trainwell.paired import no_narrower
 from trainwell.stats import Interval, bca_ends
 
 Floats = npt.NDArray[np.float64]
@@ -145,12 +146,17 @@ def paired(
     seed: int,
     groups: npt.NDArray[np.integer] | None = None,
     resamples: int = RESAMPLES,
+    hits: Sequence[float | None] | None = None,
 ) -> tuple[Interval, ...]:
     """Means over rows of K paired differences (n, K), each with its BCa interval.
 
     The units drawn with replacement are rows, or whole groups (n,) where there are any. Fewer than
     10 units get Student's interval of the ratio Σ difference / Σ rows. Where fewer than 6 units
     differ from 0 at all the interval covers 0: so few signs prove nothing.
+    hits (K,): for a column of differences of hits the number of equal rows that it is worth (n; see
+    `measures.equal_rows`); its interval is then no narrower than so many rows allow
+    (`trainwell.paired`), or than the number of groups where none of them differs. None: another
+    score, for which no such floor is known.
     """
     d = np.asarray(differences, np.float64).reshape(len(differences), -1)
     if groups is None:
@@ -163,10 +169,16 @@ def paired(
     if not len(sums):
         raise ValueError("an interval of no rows")
     found = _student(sums, sizes) if len(sums) < FEW else _bootstrap(sums, sizes, seed, resamples)
-    proven = (np.abs(sums) > 1e-15).sum(axis=0) >= SIGNS
+    differ = (np.abs(sums) > 1e-15).sum(axis=0)
+    shown = [
+        i if count >= SIGNS else Interval(i.value, min(i.low, 0.0), max(i.high, 0.0))
+        for i, count in zip(found, differ, strict=True)
+    ]
+    if hits is None:
+        return tuple(shown)
     return tuple(
-        i if enough else Interval(i.value, min(i.low, 0.0), max(i.high, 0.0))
-        for i, enough in zip(found, proven, strict=True)
+        i if rows is None else no_narrower(i, rows if count else min(rows, len(sums)))
+        for i, rows, count in zip(shown, hits, differ, strict=True)
     )
 
 

@@ -1,7 +1,7 @@
-"""Greedy selection of an ensemble, and whether it beats its best member. Slide: "Ensemble".
+"""Whether a greedily selected ensemble beats its best member. Slide: "Ensemble".
 
-Blind averaging of unlike networks often loses to the best of them; weights chosen on rows that the
-members were not trained on do not, if the choice itself is judged on other rows again.
+The choice is judged on rows that it was not made on: what halves of the rows choose is compared on
+the other halves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,16 @@ import numpy.typing as npt
 
 from trainwell.ensemble.calibrate import scaled, temperatures
 from trainwell.ensemble.combine import soft_vote
+from trainwell.ensemble.greedy import Search, greedy
+from trainwell.ensemble.measures import (
+    Measure,
+    equal_rows,
+    measure_of,
+    row_gains,
+    row_weights,
+    share_of,
+    weighs_classes,
+)
 from trainwell.ensemble.rows import (
     Bools,
     Floats,
@@ -22,38 +32,19 @@ from trainwell.ensemble.rows import (
     held_out,
     paired,
     parts,
-    right_chance,
-    row_hits,
     row_losses,
     together,
 )
+from trainwell.ensemble.wording import SHARES, change_of_loss, points
 from trainwell.errors import UserError
-from trainwell.metrics import SMALLEST
+from trainwell.metrics import Metric
+from trainwell.paired import no_narrower
 from trainwell.stats import Interval
 
 Groups = npt.NDArray[np.integer]
-Metric = Literal["log loss", "accuracy"]
 Verdict = Literal["kept", "not shown", "worse"]
-PATIENCE = 10  # rounds without a lower loss after which selection ends
-LEAST = 0.25  # of an equal share: members with less weight are not worth their computation
 LEAST_ROWS = 8
 REPEATS = 5  # times the rows are halved anew; the average over them depends less on chance
-
-
-@dataclass(frozen=True)
-class Search:
-    """How `greedy` searches.
-
-    rounds: members added, with replacement, at most. bags: repetitions on `share` of the rows each,
-    whose weights are averaged: one search alone fits the accidents of its rows. start: the search
-    begins with the best 1..start members, as many of them as are best together.
-    Source: Caruana et al. 2004, Ensemble selection from libraries of models.
-    """
-
-    rounds: int = 50
-    bags: int = 10
-    share: float = 0.5
-    start: int = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +52,23 @@ class Selection:
     """An ensemble, and what it gains over its best member; called with members, it answers.
 
     weights, temperatures: (M,), from all rows; weights sum to 1. best: the member with the lowest
-    log loss. gain: log loss of the best member minus that of the ensemble; accuracy: accuracy of
-    the ensemble minus that of the best member; both measured on rows that taught neither.
-    verdict: "kept" (better than the best member), "worse", or "not shown". words: the same as a
-    sentence. kinds: where several networks are one member, the member of each network.
+    log loss. gain: log loss of the best member minus that of the ensemble; share: accuracy (or what
+    `metric` says in its place) of the ensemble minus that of the best member; both measured on rows
+    that taught neither. verdict: "kept" (better than the best member), "worse", or "not shown", by
+    the measure that `decided`. words: the same as a sentence. kinds: where several networks are one
+    member, the member of each network. metric: see `select`.
     """
 
     weights: Floats
     temperatures: Floats
     best: int
     gain: Interval
-    accuracy: Interval
+    share: Interval
     verdict: Verdict
     words: str
     kinds: tuple[int, ...] | None = None
+    metric: Metric = "accuracy"
+    decided: Measure = "log loss"
 
     def __call__(self, members: Floats) -> Floats:
         """Probabilities (n, C) of the ensemble for members (M, n, C), kept or not."""
@@ -94,87 +88,15 @@ class Selection:
         return alone
 
 
-def greedy(
-    members: Floats,
-    labels: Ints,
-    search: Search | None = None,
-    *,
-    seed: int = 0,
-    groups: Groups | None = None,
-) -> Floats:
-    """Weights (M,), summing to 1, that make the soft vote's log loss low on these rows.
-
-    In each round the member that lowers the loss of the mean most is added, perhaps again; a
-    member's weight is how often it was. The loss of all M candidates is computed at once, from the
-    right class's probability alone: M·n logarithms a round. Members below a quarter of an equal
-    share are left out. members (M, n, C), labels (n,); groups (n,): drawn whole into a bag.
-    Log loss and not accuracy is lowered: accuracy moves in steps of a row and overfits sooner.
-    Source: Caruana et al. 2004.
-    """
-    search = search or Search()
-    held, rng = held_out(members), np.random.default_rng(seed)
-    chance = np.where(held, right_chance(members, labels), 0.0)
-    total = np.zeros(len(members))
-    for _ in range(search.bags):
-        rows = _bag(len(labels), search.share, groups, rng)
-        total += _one_search(chance[:, rows], held[:, rows], search)
-    weights = total / total.sum()
-    weights[weights < LEAST / len(weights)] = 0.0
-    found: Floats = weights / weights.sum()
-    return found
-
-
-def _bag(n: int, share: float, groups: Groups | None, rng: np.random.Generator) -> Ints:
-    """Rows of one bag, without replacement."""
-    if groups is None:
-        rows: Ints = rng.permutation(n)[: max(1, round(share * n))]
-        return rows
-    _, member = np.unique(groups, return_inverse=True)
-    count = int(member.max()) + 1
-    taken = np.zeros(count, np.bool_)
-    taken[rng.permutation(count)[: max(1, round(share * count))]] = True
-    return np.flatnonzero(taken[member])
-
-
-def _one_search(chance: Floats, held: Bools, search: Search) -> Floats:
-    """Share of the rounds that each member was added (M,); chance (M, n), 0 where not held."""
-    count = held.astype(np.float64)
-    spoken = count.sum(axis=0)
-    base = chance.sum(axis=0) / np.maximum(spoken, 1)  # where nobody chosen may judge yet
-
-    def losses(total: Floats, voices: Floats) -> Floats:
-        """Mean loss of sums (..., n) of as many voices."""
-        p = np.where(voices > 0, total / np.maximum(voices, 1), base)
-        found: Floats = -np.log(np.maximum(p, SMALLEST)).mean(axis=-1)
-        return found
-
-    ranked = np.argsort(losses(chance, count), kind="stable")[: search.start]
-    first = losses(chance[ranked].cumsum(axis=0), count[ranked].cumsum(axis=0))
-    begun = ranked[: int(first.argmin()) + 1]
-    added = np.bincount(begun, minlength=len(chance)).astype(np.float64)
-    total, voices = chance[begun].sum(axis=0), count[begun].sum(axis=0)
-    best, lowest, waited = added.copy(), float(first.min()), 0
-    for _ in range(search.rounds):
-        found = losses(total + chance, voices + count)
-        m = int(found.argmin())
-        added[m] += 1
-        total, voices = total + chance[m], voices + count[m]
-        waited += 1
-        if found[m] < lowest - 1e-12:
-            best, lowest, waited = added.copy(), float(found[m]), 0
-        if waited >= PATIENCE:
-            break
-    share: Floats = best / best.sum()
-    return share
-
-
 def select(
     members: Floats,
     labels: Ints,
     search: Search | None = None,
     *,
     calibrate: bool = True,
-    decide: Metric = "log loss",
+    metric: Metric = "accuracy",
+    decide: Measure | None = None,
+    reference: int | None = None,
     repeats: int = REPEATS,
     seed: int = 0,
     groups: Groups | None = None,
@@ -193,10 +115,15 @@ def select(
     than what all choose, so the gain errs on the careful side.
     Networks of single folds are brought together first (`rows.together`), so that each member
     judges nearly every row: one that the best member may not judge counts as no difference.
-    calibrate: give each member its temperature first, the best member too. decide: the score whose
-    interval must lie above 0, while the other's must not lie below. kinds: where several networks
-    (other seeds, say) are one member, the member of each network, numbers from 0: a kind has one
-    temperature, learned from its networks one by one, and speaks with their mean.
+    calibrate: give each member its temperature first, the best member too. metric: what the whole
+    is judged by. With balanced accuracy and macro F1 each class has the same say in the log loss
+    that weights and temperatures lower, too (`measures`). decide: the measure whose interval must
+    lie above 0, while the other's must not lie below; None: the share where classes have the same
+    say, since the shares of classes move log loss and decisions apart, else log loss, which has
+    more to say about few rows. reference: a member that the ensemble must be shown to beat besides
+    the best. kinds: where several networks (other seeds, say) are one member, the member of each
+    network, numbers from 0: a kind has one temperature, learned from its networks one by one, and
+    speaks with their mean.
     """
     if len(labels) < LEAST_ROWS:
         problem = f"expected at least {LEAST_ROWS} rows to choose and to judge, got {len(labels)}"
@@ -207,21 +134,30 @@ def select(
     def learn(rows: Bools, seed: int) -> _Learned:
         known = None if groups is None else groups[rows]
         own, truth = members[:, rows], labels[rows]
-        return _learn(own, truth, search, calibrate, seed, known, together_as)
+        return _learn(own, truth, search, calibrate, seed, known, together_as, metric)
 
+    decided = decide or measure_of(metric)
     weights, heat, best = learn(np.ones(len(labels), np.bool_), seed)
-    gain = accuracy = Interval(0.0, 0.0, 0.0)
+    gain = share = Interval(0.0, 0.0, 0.0)
+    verdict: Verdict = "not shown"
     if count > 1:
 
         def better(teach: Bools, seed: int) -> Floats:
             weights, heat, best = learn(teach, seed)
             warm = _voices(members[:, ~teach], heat, together_as)
-            return _compared(soft_vote(warm, weights), warm[best], labels[~teach])
+            vote, rivals = soft_vote(warm, weights), [best]
+            if reference is not None:
+                rivals.append(reference)
+            own = [row_gains(vote, warm[k], labels[~teach], metric) for k in rivals]
+            return np.concatenate(own, axis=1)
 
-        gain, accuracy = _halved(better, labels, groups, repeats, seed)
-    verdict = _verdict(gain, accuracy, decide)
-    words = _words(weights, best, gain, accuracy, verdict)
-    return Selection(weights, heat, best, gain, accuracy, verdict, words, together_as)
+        gain, share, *other = _halved(better, labels, groups, repeats, seed)
+        verdict, share = _judged(gain, share, labels, metric, decided)
+        if other and verdict == "kept":
+            over, _ = _judged(other[0], other[1], labels, metric, decided)
+            verdict = "kept" if over == "kept" else "not shown"
+    words = _words(weights, best, gain, share, verdict, metric)
+    return Selection(weights, heat, best, gain, share, verdict, words, together_as, metric, decided)
 
 
 _Learned = tuple[Floats, Floats, int]  # weights (G,), temperatures (G,), the best member
@@ -242,29 +178,31 @@ def _learn(
     seed: int,
     groups: Groups | None,
     kinds: tuple[int, ...] | None,
+    metric: Metric,
 ) -> _Learned:
     """Weights (G,), temperatures (G,) and the best member by these rows."""
     count = len(members) if kinds is None else max(kinds) + 1
-    heat = np.ones(count)
+    heat, own = np.ones(count), row_weights(labels, metric)
     if calibrate:
-        heat = temperatures(members, labels, kinds=kinds)
+        heat = temperatures(members, labels, kinds=kinds, weights=own)
     warm = _voices(members, heat, kinds)
-    best = _lowest(warm, labels)
-    return greedy(warm, labels, search, seed=seed, groups=groups), heat, best
+    best = _lowest(warm, labels, own)
+    return greedy(warm, labels, search, seed=seed, groups=groups, row_weights=own), heat, best
 
 
-def _lowest(warm: Floats, labels: Ints) -> int:
-    """The member with the lowest log loss on the rows that it may judge."""
-    held = held_out(warm)
-    loss = np.where(held, row_losses(warm, labels), 0.0).sum(axis=1) / np.maximum(held.sum(1), 1)
-    return int(np.where(held.any(axis=1), loss, np.inf).argmin())
-
-
-def _compared(one: Floats, other: Floats, labels: Ints) -> Floats:
-    """By row (n, 2): log loss saved and hits won by `one` (n, C); 0 where the other is silent."""
-    saved = row_losses(other, labels) - row_losses(one, labels)
-    won = row_hits(one, labels) - row_hits(other, labels)
-    return np.nan_to_num(np.stack([saved, won], axis=1), nan=0.0)
+def _lowest(
+    warm: Floats, labels: Ints, weights: Floats | None, among: Sequence[int] | None = None
+) -> int:
+    """The member (one of `among`) with the lowest log loss on the rows that it may judge."""
+    held, losses = held_out(warm), row_losses(warm, labels)
+    counts = held.sum(1) if weights is None else (held * weights).sum(1)
+    if weights is not None:
+        losses = weights * losses
+    loss = np.where(held, losses, 0.0).sum(axis=1) / np.where(counts > 0, counts, 1)
+    able = held.any(axis=1)
+    if among is not None:
+        able &= np.isin(np.arange(len(warm)), among)
+    return int(np.where(able, loss, np.inf).argmin())
 
 
 def _halved(
@@ -273,10 +211,10 @@ def _halved(
     groups: Groups | None,
     repeats: int,
     seed: int,
-) -> tuple[Interval, Interval]:
-    """Log loss saved and accuracy gained on rows that taught nothing, over halves of the rows.
+) -> list[Interval]:
+    """Log loss saved and share won on rows that taught nothing, over halves of the rows.
 
-    better: what is gained by row (m, 2), in order, on the rows that did not teach (n,).
+    better: what is gained by row (m, K), in order, on the rows that did not teach (n,).
     """
     found: list[tuple[Interval, ...]] = []
     for repeat in range(repeats):
@@ -284,8 +222,15 @@ def _halved(
         for side in (0, 1):
             judging = None if groups is None else groups[half == side]
             found.append(paired(better(half != side, seed + repeat), seed + repeat, judging))
-    gain, accuracy = (_medians(each) for each in zip(*found, strict=True))
-    return gain, accuracy
+    return [_medians(each) for each in zip(*found, strict=True)]
+
+
+def _judged(
+    gain: Interval, share: Interval, labels: Ints, metric: Metric, decided: Measure
+) -> tuple[Verdict, Interval]:
+    """The verdict, and the share no narrower than half of the rows, which judge, allow."""
+    wide = no_narrower(share, equal_rows(labels, metric) / 2)
+    return _verdict(gain, wide if decided == "share" else share, decided), wide
 
 
 @dataclass(frozen=True)
@@ -294,7 +239,7 @@ class Winner:
 
     best: int
     gain: Interval
-    accuracy: Interval
+    share: Interval
     verdict: Verdict
 
 
@@ -303,6 +248,8 @@ def best_against(
     labels: Ints,
     reference: int = 0,
     *,
+    metric: Metric = "accuracy",
+    among: Sequence[int] | None = None,
     repeats: int = REPEATS,
     seed: int = 0,
     groups: Groups | None = None,
@@ -311,22 +258,26 @@ def best_against(
     """Whether the member with the lowest log loss beats the one that it would replace.
 
     The best of several looks better than it is; so each half of the rows names the best, and the
-    other half compares it with `reference`. Arguments and intervals as for `select`.
+    other half compares it with `reference`. among: the members that may be named, None: all.
+    Other arguments, intervals and verdict as for `select`.
     """
     together_as = None if kinds is None else tuple(int(k) for k in kinds)
 
     def best_of(rows: Bools) -> tuple[Floats, int]:
-        heat = temperatures(members[:, rows], labels[rows], kinds=together_as)
-        return heat, _lowest(_voices(members[:, rows], heat, together_as), labels[rows])
+        own = row_weights(labels[rows], metric)
+        heat = temperatures(members[:, rows], labels[rows], kinds=together_as, weights=own)
+        warm = _voices(members[:, rows], heat, together_as)
+        return heat, _lowest(warm, labels[rows], own, among)
 
     def better(teach: Bools, seed: int) -> Floats:
         heat, best = best_of(teach)
         warm = _voices(members[:, ~teach], heat, together_as)
-        return _compared(warm[best], warm[reference], labels[~teach])
+        return row_gains(warm[best], warm[reference], labels[~teach], metric)
 
-    gain, accuracy = _halved(better, labels, groups, repeats, seed)
+    gain, share = _halved(better, labels, groups, repeats, seed)
     _, best = best_of(np.ones(len(labels), np.bool_))
-    return Winner(best, gain, accuracy, _verdict(gain, accuracy, "log loss"))
+    verdict, share = _judged(gain, share, labels, metric, measure_of(metric))
+    return Winner(best, gain, share, verdict)
 
 
 def _medians(found: Sequence[Interval]) -> Interval:
@@ -337,14 +288,16 @@ def _medians(found: Sequence[Interval]) -> Interval:
     return Interval(value, min(low, value), max(high, value))
 
 
-def _verdict(gain: Interval, accuracy: Interval, decide: Metric) -> Verdict:
-    first, second = (gain, accuracy) if decide == "log loss" else (accuracy, gain)
+def _verdict(gain: Interval, share: Interval, decided: Measure) -> Verdict:
+    first, second = (gain, share) if decided == "log loss" else (share, gain)
     if first.low > 0 and second.high >= 0:
         return "kept"
     return "worse" if first.high < 0 else "not shown"
 
 
-def _words(weights: Floats, best: int, gain: Interval, accuracy: Interval, verdict: Verdict) -> str:
+def _words(
+    weights: Floats, best: int, gain: Interval, share: Interval, verdict: Verdict, metric: Metric
+) -> str:
     used = int((weights > 0).sum())
     if len(weights) == 1:
         return "one network, nothing to choose from"
@@ -353,10 +306,9 @@ def _words(weights: Floats, best: int, gain: Interval, accuracy: Interval, verdi
         "worse": "is worse than its best member",
         "not shown": "is not shown to beat its best member",
     }[verdict]
-    points = f"{100 * accuracy.value:+.2f} [{100 * accuracy.low:+.2f}, {100 * accuracy.high:+.2f}]"
-    loss = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
     advice = "keep the ensemble" if verdict == "kept" else f"keep member {best} alone"
     return (
         f"the weighted mean of {used} of {len(weights)} networks {said} on rows that chose "
-        f"neither: log loss lower by {loss}, accuracy {points} points; {advice}"
+        f"neither: {change_of_loss(gain, weighs_classes(metric))}, "
+        f"{SHARES[share_of(metric)]} {points(share)} points; {advice}"
     )

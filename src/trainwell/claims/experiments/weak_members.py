@@ -21,7 +21,7 @@ from trainwell.claims.trials import Setup
 from trainwell.data.dataset import IntArray
 from trainwell.ensemble.calibrate import scaled, temperatures
 from trainwell.ensemble.combine import soft_vote
-from trainwell.ensemble.select import greedy
+from trainwell.ensemble.greedy import greedy
 
 Floats = npt.NDArray[np.float64]
 WEAK = "class means"
