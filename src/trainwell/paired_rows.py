@@ -41,8 +41,8 @@ def row_difference(
     """B - A of a metric for probabilities a and b, (N, C) each, and labels (N,).
 
     Interval: BCa bootstrap over rows; for metrics that count rows never narrower than what n rows
-    leave open (`no_narrower`): equal scores of 36 rows do not show that two models are equal. n is N,
-    for means over classes C² / Σ 1/n_c, the rows their variance is worth. p: McNemar's mid p for
+    leave open (`no_narrower`): equal scores of 36 rows do not show that two models are equal. n is
+    N, for means over classes C² / Σ 1/n_c, what their variance is worth. p: McNemar's mid p for
     accuracy, a swap test for balanced accuracy and macro F1, flipped signs for log loss.
     Sources: Efron (1987); McNemar (1947); Smucker, Allan and Carterette (2007).
 
