@@ -325,6 +325,8 @@ def held_out(arena: Arena, arm: Arm) -> tuple[IntArray, Floats]:
     rows, found = [], []
     for number, fold in enumerate(arena.split.folds):
         some = [p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number]
+        # One that diverged at once says nothing; only if all have, the fold counts as unknown.
+        some = [p for p in some if np.isfinite(p).all()] or some
         if some:
             rows.append(fold.validation)
             found.append(np.nan_to_num(np.mean(some, axis=0)))

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from trainwell import model as models
 from trainwell.checking import checkup
 from trainwell.clock import now
-from trainwell.coach.finished import check_same_data, request_from, taken
-from trainwell.coach.run import coached
+from trainwell.coach.finished import check_same_data, request_from, taken, tried_before
+from trainwell.coach.run import After, coached, kept_from
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.facts import facts
 from trainwell.data.ranges import fit_ranges
@@ -31,6 +31,7 @@ from trainwell.data.read import read
 from trainwell.doctor.collect import collect, described
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check
+from trainwell.doctor.race import race_table
 from trainwell.doctor.rate_rules import suspects_rate
 from trainwell.doctor.thresholds import THRESHOLDS
 from trainwell.engine.distributed import joined, leave
@@ -38,11 +39,11 @@ from trainwell.engine.ladder import Ladder
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
-from trainwell.engine.threads import same_threads
+from trainwell.engine.threads import describe_size, same_threads
 from trainwell.errors import Interrupted, Unfinished, UserError
 from trainwell.generating import add_samples, write_pictures
 from trainwell.judging import Outcome, judge
-from trainwell.kinds import kinds_of_coach
+from trainwell.kinds import built, kinds_of_coach
 from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, check_options, chosen_recipe
 from trainwell.progress import Progress
@@ -296,32 +297,41 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         trained, history, probes = begun.trained, begun.history, begun.probes
         work.began = work.budget.used
     leave(work.trainer.examples.ranks)
-    usable, kept, moved = _assembled(work, folder, trained, history, probes)
-    model = moved.only(kept)
+    at_once = _lost(trained) and not kept_from(work)  # no epoch of any network: nothing to save
+    if not at_once:
+        kept, moved, notes = _assembled(work, folder, trained, history, probes)
     try:
         if begun is None:
             evidence = _examined(work, ladder, trained, history, probes, checks)
         else:
             evidence = dataclasses.replace(begun.evidence, checks=checks)
-        decisions: list[dict[str, Any]] = []
-        after = None
-        if work.options.coach and len(usable) == len(trained):
-            after = coached(work, trained, history, probes, evidence)
-            decisions, evidence = after.decisions, after.evidence
-            if after.trained[0] is not trained[0]:
-                trained, history, probes = after.trained, after.history, after.probes
-                usable, kept, moved = _assembled(work, folder, trained, history, probes)
-                model = moved.only(kept)
+        race = race_table(evidence)
+        earlier = None
+        if begun is not None:
+            earlier = tried_before(Path(str(work.options.coach_from)), work.recipe)
+        after = coached(work, trained, history, probes, evidence, earlier)
+        evidence = after.evidence
+        if at_once or after.trained[0] is not trained[0]:
+            notes = _saved(after, trained)
+            trained, history, probes = after.trained, after.history, after.probes
+            kept, moved, more = _assembled(work, folder, trained, history, probes)
+            notes += more
+            work.parameters, work.operations = describe_size(
+                *built(work, work.recipe, work.inputs.layers[0])
+            )
+        work.warnings += notes
         outcome = Outcome(
             ladder,
             trained,
             history,
             probes,
             moved,
-            model,
+            moved.only(kept),
             evidence,
-            decisions,
+            after.decisions,
             generated=generated,
+            coach=after.told,
+            race=race,
         )
         if work.options.ensemble:
             outcome = voted(work, folder, outcome, kinds_of_coach(after, work.recipe))
@@ -331,15 +341,30 @@ def _steps(work: Work, folder: Path, started: float) -> Run:
         raise Interrupted(f"Interrupted while scoring; the model is saved in {where}.") from None
 
 
+def _lost(trained: Sequence[Trained]) -> bool:
+    """Whether all networks diverged before an epoch was over."""
+    return all(t.diverged and not t.best_epoch for t in trained)
+
+
+def _saved(after: After, before: Sequence[Trained]) -> list[str]:
+    """A word where a remedy of the coach replaced networks of which none learned anything."""
+    if not _lost(before) or after.trained[0] is before[0]:
+        return []
+    rate = before[0].member.recipe.lr
+    words = "with the recipe as it was given every training diverged"
+    return [f"{words} (learning rate {rate:g}); the coach replaced it"]
+
+
 def _assembled(
     work: Work,
     folder: Path,
     trained: Sequence[Trained],
     history: Sequence[EpochScore],
     probes: Sequence[Probe],
-) -> tuple[list[Trained], list[int], models.Model]:
-    """The usable networks, the places of those that are kept, and the model of all; saved."""
-    usable = _usable(work, trained)
+) -> tuple[list[int], models.Model, list[str]]:
+    """The places of the networks that are kept, the model of all usable ones, saved, and notes
+    about the others."""
+    usable, notes = _usable(work, trained)
     kept = list(range(len(usable))) if work.options.ensemble else [best_of(usable)]
     data, layers = work.data, work.inputs.layers
     ranges = fit_ranges(data.schema, data.inputs, work.split.development)
@@ -348,7 +373,7 @@ def _assembled(
     moved = models.balanced(whole, usable, work.data.inputs, work.data.labels)
     if moved is not whole:
         models.save(moved.only(kept), folder / "model")
-    return usable, kept, moved
+    return kept, moved, notes
 
 
 def _looked_at(work: Work) -> tuple[Check, ...]:
@@ -384,10 +409,12 @@ def _examined(
     )
     if suspects_rate(evidence, THRESHOLDS):
         evidence = dataclasses.replace(evidence, race=race_rates(work, trained))
+        if told := race_table(evidence):
+            work.progress.say(told["words"])
     return evidence
 
 
-def _usable(work: Work, trained: Sequence[Trained]) -> list[Trained]:
+def _usable(work: Work, trained: Sequence[Trained]) -> tuple[list[Trained], list[str]]:
     """The networks that the model can be made of, with words about the others."""
     usable = [t for t in trained if t.best_epoch]
     if not usable and work.interrupted:
@@ -397,24 +424,27 @@ def _usable(work: Work, trained: Sequence[Trained]) -> list[Trained]:
         raise UserError("--budget", problem, "Give more time, or a smaller network.")
     if not usable:
         problem = f"every training diverged (learning rate {work.recipe.lr:g})"
+        if work.options.coach and not kept_from(work):
+            problem += ", and the coach found no remedy that is proved"
         raise UserError("training", problem, "Give a smaller rate with --set lr=...")
+    notes: list[str] = []
     lost = len(trained) - len(usable)
     if lost:
-        work.warnings.append(f"{lost} of {len(trained)} networks diverged and were left out")
+        notes.append(f"{lost} of {len(trained)} networks diverged and were left out")
     late = sum(t.diverged for t in usable)
     if late:
-        work.warnings.append(
+        notes.append(
             f"{late} of {len(trained)} networks diverged: their weights are from before; "
             "give a smaller rate with --set lr=..."
         )
     if work.recipe.max_norm < math.inf:
-        work.warnings += _about_max_norm(work.recipe.max_norm, usable)
+        notes += _about_max_norm(work.recipe.max_norm, usable)
     if not work.options.ensemble and len(usable) > 1:
-        work.warnings.append(
+        notes.append(
             f"validation scores are those of all {len(usable)} networks; the one that is kept had "
             "the lowest validation loss on its own fold"
         )
-    return usable
+    return usable, notes
 
 
 def _about_max_norm(limit: float, trained: Sequence[Trained]) -> list[str]:

@@ -9,7 +9,7 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ class Outcome:
     voting: Voting | None = None  # where several kinds of networks were candidates
     student: Student | None = None  # the one network that is kept in place of an ensemble
     generated: Generated | None = None  # samples, where the recipe asks for some
+    coach: Mapping[str, Any] = field(default_factory=dict)  # as a whole
+    race: Mapping[str, Any] | None = None  # of learning rates, with the recipe as it was given
 
     @property
     def judged(self) -> models.Model:
@@ -275,6 +277,8 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "network": {"parameters": work.parameters, "operations": round(work.operations)},
         "initial": results.initial_table(outcome.probes),
         "coached_from": work.options.coach_from and str(work.options.coach_from),
+        "race": outcome.race,
+        "coach": dict(outcome.coach),
         "decisions": list(outcome.decisions),
         "generated": [] if outcome.generated is None else outcome.generated.to_json(),
         "warnings": work.warnings,

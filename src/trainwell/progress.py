@@ -88,13 +88,16 @@ class Progress:
         if self.display is not None:
             self.display.begin(title)
 
-    def update(self, share: float, words: str) -> None:
-        """How much of the stage is done, from 0 to 1, and what to say about it."""
+    def update(self, share: float, words: str, estimate: bool = True) -> None:
+        """How much of the stage is done, from 0 to 1, and what to say about it.
+
+        estimate: whether the time left can be told from that.
+        """
         self.words = words
         if self.watcher is not None:
             self.watcher.update(share, words)
         if self.display is not None:
-            left = time_left(time.monotonic() - self.started, share)
+            left = time_left(time.monotonic() - self.started, share) if estimate else ""
             self.display.update(share, words, left)
 
     def say(self, words: str) -> None:

@@ -29,7 +29,8 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     lines.append(table(rows, tuple(rows[0])))
     lines += imbalance(result)
     lines += [f"note: {w}" for w in result["warnings"]]
-    lines += _coach(result.get("decisions") or [])
+    lines += _race(result.get("race"))
+    lines += _coach(result)
     lines += _voted(result.get("ensemble") or {})
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     if heavy:
@@ -192,13 +193,35 @@ def _percent(interval: Mapping[str, Any] | None) -> str:
     return f"{100 * interval['value']:.1f} %" if interval is not None and known else "-"
 
 
-def _coach(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the coach has adopted, and how much it tried."""
-    if not decisions:
+def _coach(result: Mapping[str, Any]) -> list[str]:
+    """What the coach found in the recipe as it was given, what it adopted with everything that
+    changed, and how much it tried; or why it did not run."""
+    told, decisions = result.get("coach") or {}, result.get("decisions") or []
+    adopted = [d for d in decisions if d["outcome"] == "adopted"]
+    said = []
+    first = told.get("first") or {}
+    if adopted and first:  # else these findings stand below, among those of the run
+        names = ", ".join(f"{_named(f)} ({f['code']})" for f in first["findings"])
+        gone = f", {first['diverged']} of {first['networks']} networks diverged"
+        gone = gone if first["diverged"] else ""
+        reached = f"the recipe as given reached {first['score_words']} in validation{gone}"
+        said.append(f"{reached}; found: {names or 'nothing'}")
+    said += [f"{d['tried']}: {d.get('told') or d['words']}" for d in adopted]
+    if told.get("words"):
+        said.append(told["words"])
+    wrap: Any = _WRAP | {"subsequent_indent": " " * 9}
+    return [line for words in said for line in textwrap.wrap(f"coach    {words}", 96, **wrap)]
+
+
+def _named(finding: Mapping[str, Any]) -> str:
+    return str(finding["name"]).replace("-", " ")
+
+
+def _race(race: Mapping[str, Any] | None) -> list[str]:
+    """Whether another learning rate was shown to be better."""
+    if not race:
         return []
-    lines = [f"coach    {d['tried']}: {d['words']}" for d in decisions if d["outcome"] == "adopted"]
-    tried = f"{len(decisions)} remedies tried"
-    return [*lines, f"coach    {tried}, {len(lines) or 'none'} adopted"]
+    return textwrap.wrap(f"rates    {race['words']}", 96, subsequent_indent=" " * 9)
 
 
 def imbalance(result: Mapping[str, Any], most: int = 8) -> list[str]:

@@ -283,11 +283,16 @@ def race_rates(work: Work, trained: Sequence[Trained]) -> tuple[Arm, ...]:
     if not alone or work.interrupted or cost > min(left, RACE_SHARE * work.budget.seconds):
         return ()
     work.progress.stage(f"is it the learning rate? side by side: {', '.join(arms)}")
-    work.trainer.show = lambda seen: _show(work, seen, (1 + len(arms)) * len(some))
+    # Not the accuracies: their mean would be over unequal rates.
+    work.trainer.show = lambda seen: work.progress.update(
+        seen.share, f"{seen.epochs} epochs of {1 + len(arms)} arms side by side"
+    )
     with stop_at_interrupt(work.trainer):
         found = race(some, arms, work.trainer, now() + left)
     torch.set_num_threads(work.threads)
     work.interrupted = work.interrupted or work.trainer.stop
+    if not found:
+        work.progress.say("not decided: it ended before all arms were trained")
     return found
 
 

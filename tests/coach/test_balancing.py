@@ -24,6 +24,7 @@ from trainwell.coach.balancing import (
     posthoc,
 )
 from trainwell.coach.decision import Decision, Outcome
+from trainwell.coach.telling import line
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split
 from trainwell.metrics import Metric
@@ -63,6 +64,9 @@ def test_a_remedy_is_kept_where_it_plainly_helps() -> None:
     assert len(adopted) == 1
     assert adopted[0].difference is not None and adopted[0].difference.value > 0.1
     assert adopted[0].changes.keys() == {"balance"}
+    assert adopted[0].rows_p is not None and adopted[0].reason == "uneven classes"
+    assert sum(d.cost for d in end.decisions) == pytest.approx(end.cost)  # the placebo with them
+    assert all("not shown; not shown" not in line(d) for d in end.decisions)
     assert len(end.decisions) == len(TRAINED) + len(posthoc("balanced_accuracy"))
     assert end.arm.evidence is not None and end.arm.evidence.confusion is not None
 
@@ -109,6 +113,11 @@ def test_screening_comes_before_proof_where_units_are_few() -> None:
     outcomes = [d.outcome for d in end.decisions]
     assert outcomes.count("screened out") == len(TRAINED) - 2
     assert 0 < end.cost <= 15.0
+    assert sum(d.cost for d in end.decisions) == pytest.approx(end.cost)
+    for d in end.decisions:
+        if d.outcome == "screened out":
+            assert d.reached is not None and d.told.startswith("reached ")
+            assert "balanced accuracy in short trainings; others did" in d.told
 
 
 def test_half_an_adjustment_proves_the_whole() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,11 @@ import pytest
 
 import trainwell as tw
 from trainwell.cli import main
+from trainwell.coach.finished import tried_before
+from trainwell.coach.loop import TRIES
 from trainwell.errors import UserError
 from trainwell.fitting import fit
+from trainwell.recipe import Recipe, load_recipe
 from trainwell.run import Run
 
 SLOW = {"model": "Mlp((16,))", "lr": "0.0003", "epochs": "8", "regularize": "()"}
@@ -65,6 +70,37 @@ def test_a_coached_run_can_be_begun_with_too(
     assert second.result["coached_from"] == str(first.folder)
 
 
+def test_what_a_run_tried_is_not_tried_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its coach's decisions about the recipe that is begun with count; what it was, is told."""
+    monkeypatch.setattr("trainwell.coach.run.UNITS", 4.0)
+    first = fit(coach_from=run.folder, out=tmp_path / "a")
+    told = [d | {"round": 1} for d in first.result["decisions"] if d["round"] == 1]
+    told = [d | {"outcome": "not shown"} if d["difference"] else d for d in told]
+    compared = {json.dumps(d["changes"].get("model")) + d["tried"] for d in told if d["difference"]}
+    assert compared
+    kept = tmp_path / "kept"  # as if nothing had been adopted
+    shutil.copytree(run.folder, kept)
+    result = json.loads((kept / "run.json").read_text(encoding="utf-8"))
+    result |= {"decisions": told, "coach": {"recipe": result["recipe"]}}
+    (kept / "run.json").write_text(json.dumps(result), encoding="utf-8")
+    recipe = load_recipe(kept / "recipe.toml", Recipe())
+    earlier = tried_before(kept, recipe)
+    assert earlier is not None and len(earlier.tried) >= len(compared)
+    assert TRIES in earlier.tried.values()
+    assert tried_before(kept, replace(recipe, epochs=99)) is None  # about another recipe
+    second = fit(coach_from=kept, out=tmp_path / "b")
+    again = {json.dumps(d["changes"].get("model")) + d["tried"] for d in second.result["decisions"]}
+    assert not compared & again
+    log = (second.folder / "log.txt").read_text(encoding="utf-8")
+    assert f"not tried again, as {kept} did: " in log
+    assert "that the run before had tried already" in second.result["coach"]["words"]
+    assert [d["tried"] for d in second.result["coach"]["before"]] == [
+        d["tried"] for d in told if d["outcome"] not in ("not trained", "not proved")
+    ]
+
+
 def test_other_data_are_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not those that the run was trained on"):
         fit("iris", coach_from=run.folder, out=tmp_path / "a")
@@ -103,4 +139,5 @@ def test_a_budget_too_small_for_the_coach_is_said(tmp_path: Path) -> None:
     run = tw.fit("wine", out=tmp_path / "run", folds=2, seeds=1, settings=settings, budget=20)
     assert run.result["decisions"] == []
     log = (run.folder / "log.txt").read_text(encoding="utf-8")
-    assert "a budget of 20 s leaves no time for the coach" in log
+    assert "coach: not run, because a budget of 20 s leaves no time for the coach" in log
+    assert run.result["coach"]["ran"] is False

@@ -85,10 +85,12 @@ def test_the_cost_is_counted_and_kept() -> None:
 def test_of_changes_that_gain_alike_the_first_is_adopted() -> None:
     _, arm, prover = setting(accuracy=0.7)
     found = prover.prove(arm, [candidate(GOOD, "cause"), candidate(GOOD, "symptom")], 1e6)
-    assert [p.outcome for p in found] == ["adopted", "not shown"]
+    assert [p.outcome for p in found] == ["adopted", "proved, not needed"]
+    assert found[1].words.endswith("another change was adopted") and "better by" in found[1].words
+    assert all(p.rows_p is not None for p in found)
     _, arm, prover = setting(accuracy=0.7)
     found = prover.prove(arm, [candidate(GOOD, "all", anew=True), candidate(GOOD, "one")], 1e6)
-    assert [p.outcome for p in found] == ["not shown", "adopted"]
+    assert [p.outcome for p in found] == ["proved, not needed", "adopted"]
 
 
 def test_a_promising_gain_gets_one_more_seed() -> None:

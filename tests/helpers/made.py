@@ -158,6 +158,13 @@ def run_json(
         ],
         "findings": [],
         "decisions": [],
+        "coach": {
+            "ran": True,
+            "words": "3 remedies tried, none adopted",
+            "ended": "everything that it would try was tried",
+            "first": {"score_words": "90.0 %", "networks": 3, "diverged": 0, "findings": []},
+        },
+        "race": {"arms": [], "runs": 3, "words": "rate 0.01: 90.0 %; shown to be better: none"},
         "warnings": ["Two columns of pixels are the same in every picture."],
         "environment": {
             "python": "3.11.9",

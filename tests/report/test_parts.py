@@ -104,3 +104,67 @@ def test_gains_of_remedies_that_were_compared() -> None:
     assert gains(rows[1:], name="g", title="t", desc="d") == ""
     facts = made.run_json() | {"decisions": rows}
     assert "What the coach tried" in page.render(facts)
+
+
+def test_the_coach_in_the_page_in_words_and_numbers() -> None:
+    """Compared remedies stand in the table, the others are folded away; codes are for files."""
+    adopted = decision("a wider network", 0.03, "adopted") | {
+        "reason": "learning rate too high",
+        "because": "R02",
+        "saw": "The loss rose.",
+        "words": "better by 3.0 points (p over all held-out rows 1e-05)",
+        "told": "better by 3.0 points; changed: learning rate 2 → 0.0175",
+        "changes": {"lr": "0.0175"},
+        "rates": [
+            {"lr": lr, "epochs": epochs, "score": score}
+            for lr, epochs, score in (
+                (0.04, 3, 0.8),
+                (0.007, 3, 0.85),
+                (0.0175, 8, 0.9),
+                (9.0, 3, None),
+            )
+        ],
+    }
+    short = decision("MixUp", None, "screened out") | {
+        "reason": "gap between training and validation",
+        "told": "reached 90.4 % in short trainings; others did better",
+    }
+    first = {
+        "score_words": "79.0 %",
+        "networks": 3,
+        "diverged": 0,
+        "findings": [{"name": "learning-rate-too-high", "code": "R02", "words": "It rose."}],
+    }
+    facts = made.run_json()
+    facts |= {
+        "decisions": [adopted, short],
+        "coach": {"ran": True, "words": "2 remedies tried, 1 adopted", "first": first},
+        "findings": [{"code": "D09", "name": "sorted-order", "level": "note", "words": "w"}],
+        "ladder": None,
+        "race": {"words": "rate 2 80.0 %; rate 1 85.0 %; shown to be better: none"},
+        "recipe": facts["recipe"] | {"lr": "0.0175"},
+    }
+    shown = page.render(facts)
+    section = shown[shown.index('id="decisions"') : shown.index("<h2>Learning rate</h2>")]
+    assert shown.index('id="decisions"') > shown.index('id="findings"')
+    table, folded = section.split("<details>")[:2]
+    assert "learning rate too high" in table and ">R02<" not in table and ">gap<" not in section
+    assert "p over all held-out rows 1e-05" in table and "MixUp" not in table
+    assert "reached 90.4 % in short trainings; others did better" in folded
+    assert (
+        "The recipe as it was given reached 79.0 %" in table and "Learning rate too high." in table
+    )
+    assert "learning rate 2 → 0.0175" in table and 'class="right">+3.0' in table
+    rate = shown[shown.index("<h2>Learning rate</h2>") :]
+    assert "The coach chose the rate 0.0175" in rate and "chosen 0.0175" in rate
+    assert "rate 2 80.0 %; rate 1 85.0 %" in rate and "diverged" in rate
+    plain = decision("twice as wide", 0.0, "not shown") | {"words": "not shown: +0.0 points"}
+    twice = page.render(facts | {"decisions": [plain]})
+    assert "not shown<small>+0.0 points</small>" in twice  # the outcome is not said twice
+    facts["recipe"]["lr"] = "0.5"  # of another kind of networks: the coach did not choose it
+    assert "The coach chose the rate" not in page.render(facts)
+
+
+def test_a_coach_that_did_not_run_says_why() -> None:
+    facts = made.run_json() | {"coach": {"ran": False, "words": "not run, because it was late"}}
+    assert "The coach: not run, because it was late." in page.render(facts)

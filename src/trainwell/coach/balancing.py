@@ -20,7 +20,9 @@ import numpy.typing as npt
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.clock import now
 from trainwell.coach.decision import Decision, Outcome
+from trainwell.coach.proving import ANOTHER
 from trainwell.coach.remedies import difference as changes_of
+from trainwell.coach.telling import changed, in_short, line, reason, told
 from trainwell.comparing import compared, held_out, score_of
 from trainwell.comparing import difference as paired_arms
 from trainwell.data.dataset import Schema
@@ -108,6 +110,8 @@ class Balancer:
     used: float = 0.0
     made: list[Decision] = field(default_factory=list)
     saw: str = ""  # the sizes of the classes, in words
+    costs: dict[Recipe, float] = field(default_factory=dict)  # trainings of each remedy
+    skip: frozenset[Recipe] = frozenset()  # remedies that were compared before
 
     def improve(self, start: Arm) -> Balanced:
         """Compare the remedies on an arm's cells; nothing where its recipe has one already, where
@@ -120,8 +124,12 @@ class Balancer:
         if start.recipe.balance is not None or not sizes.imbalanced or not cares:
             return Balanced(start)
         self.saw = sizes.words
-        free = remedies(start.recipe, data.schema, posthoc(self.metric))
-        costly = remedies(start.recipe, data.schema, TRAINED)
+        free, costly = (
+            [r for r in remedies(start.recipe, data.schema, some) if r not in self.skip]
+            for some in (posthoc(self.metric), TRAINED)
+        )
+        if not free and not costly:
+            return Balanced(start)
         self.say(
             f"comparing {len(free) + len(costly)} remedies for class imbalance by "
             f"{self.metric.replace('_', ' ')}"
@@ -131,9 +139,10 @@ class Balancer:
         trained, noise = self._trained(start, costly)
         seconds = time.monotonic() - began
         kept = self._judge(start, [*arms, *trained], noise)
-        made = [replace(d, seconds=round(seconds / len(self.made), 2)) for d in self.made]
+        share = round(seconds / max(len(self.made), 1), 2)
+        made = [replace(d, seconds=share, told=told(d, self.metric)) for d in self.made]
         for d in made:
-            self.say(f"{d.tried}: {d.outcome}; {d.words}")
+            self.say(line(d))
         tried = frozenset(replace(r, lr=None) for r in (*free, *costly))
         return Balanced(kept, tuple(made), tried, self.used)
 
@@ -154,6 +163,8 @@ class Balancer:
 
     def _trained(self, start: Arm, wanted: Sequence[Recipe]) -> tuple[list[Arm], float]:
         """Arms of the remedies that were trained in all cells, and the placebo's gain."""
+        if not wanted:
+            return [], 0.0
         cells = len(start.cells)
         chosen = list(wanted)
         if not self._may((len(chosen) + 1) * cells):
@@ -161,14 +172,14 @@ class Balancer:
             per = BRIEF * some
             proofs = [n for n in (PROVED, 1) if self._may(len(wanted) * per + (n + 1) * cells)]
             if proofs:
-                chosen = self._screened(start, wanted, some)[: proofs[0]]
+                chosen = self._screened(start, wanted, some, proofs[0])
             else:  # no time to look at all: the first of the list has won most often
                 chosen = list(wanted[:1]) if self._may(2 * cells) else []
-            rest = "in short trainings others did better" if proofs else "the budget ends before"
-            outcome: Outcome = "screened out" if proofs else "not trained"
-            self.made += [
-                self._decision(start, r, outcome, rest) for r in wanted if r not in chosen
-            ]
+                self.made += [
+                    self._decision(start, r, "not trained", "the budget ends before")
+                    for r in wanted
+                    if r not in chosen
+                ]
         if not chosen:
             return [], 0.0
         others = [
@@ -178,31 +189,45 @@ class Balancer:
         arms = self.arena.train(chosen, start.cells, self.deadline)
         (placebo,) = self.arena.train([start.recipe], others, self.deadline)
         self.used += (len(chosen) + 1) * cells
+        self._book(chosen, (1 + 1 / len(chosen)) * cells)  # each with its part of the placebo
         if any(t is None for t in placebo.trained):
             self.made += [
-                self._decision(start, a.recipe, "not trained", "the budget ended before its proof")
+                self._decision(start, a.recipe, "not proved", "the budget ended before its proof")
                 for a in arms
             ]
             return [], 0.0
         complete = [a for a in arms if all(t is not None for t in a.trained)]
         self.made += [
-            self._decision(start, a.recipe, "not trained", "the budget ended before its proof")
+            self._decision(start, a.recipe, "not proved", "the budget ended before its proof")
             for a in arms
             if a not in complete
         ]
         return complete, float(np.mean(self._scores(placebo) - self._scores(start)))
 
-    def _screened(self, start: Arm, wanted: Sequence[Recipe], cells: int) -> list[Recipe]:
-        """The remedies by their score in short trainings, best first."""
+    def _book(self, recipes: Sequence[Recipe], cost: float) -> None:
+        """Write down what each of these remedies took."""
+        for recipe in recipes:
+            self.costs[recipe] = self.costs.get(recipe, 0.0) + cost
+
+    def _screened(
+        self, start: Arm, wanted: Sequence[Recipe], cells: int, most: int
+    ) -> list[Recipe]:
+        """The remedies with the best scores in short trainings, best first; what came of the
+        others is written down."""
         folds = list(dict.fromkeys(c.fold for c in start.cells))[:cells]
         seed = stream_seed(self.arena.seed, "screen") % 2**31
         epochs = max(3, round(BRIEF * start.recipe.epochs))
         brief = [replace(r, epochs=min(r.epochs, epochs), patience=epochs) for r in wanted]
         arms = self.arena.train(brief, [Cell(f, seed) for f in folds], self.deadline)
         self.used += BRIEF * len(wanted) * len(folds)
+        self._book(wanted, BRIEF * len(folds))
         value = [float(np.mean(self._scores(a))) for a in arms]
         order = sorted(range(len(wanted)), key=lambda i: -value[i])
-        return [wanted[i] for i in order]
+        for i in order[most:]:
+            words = in_short(value[i], value[order[0]], self.metric)
+            found = self._decision(start, wanted[i], "screened out", words)
+            self.made.append(replace(found, reached=value[i]))
+        return [wanted[i] for i in order[:most]]
 
     def _may(self, cost: float) -> bool:
         """Whether units and time allow trainings of this cost."""
@@ -229,8 +254,9 @@ class Balancer:
         best = self._first_of_the_best(won) if won else None
         for one in found:
             lost = one in won and one is not best
-            words = f"{one[1].words}; another remedy is kept"
-            self.made.append(replace(one[1], outcome="not shown", words=words) if lost else one[1])
+            words = f"{one[1].words}; {ANOTHER}"
+            kept = replace(one[1], outcome="proved, not needed", words=words) if lost else one[1]
+            self.made.append(kept)
         return start if best is None else self._described(best[0])
 
     def _decided(self, start: Arm, arm: Arm, flip: float, rows: float, noise: float) -> Decision:
@@ -255,9 +281,8 @@ class Balancer:
         if outcome == "adopted" and gain.value <= (placebo or 0.0):
             outcome = "not shown"
             words = f"{words}; the placebo gained as much ({100 * noise:+.1f} points)"
-        cost = 0.0 if moved else float(len(start.cells))
         decision = self._decision(start, arm.recipe, outcome, words)
-        return replace(decision, difference=gain, p=min(flip, rows), placebo=placebo, cost=cost)
+        return replace(decision, difference=gain, p=flip, rows_p=rows, placebo=placebo)
 
     def _first_of_the_best(self, won: Sequence[tuple[Arm, Decision]]) -> tuple[Arm, Decision]:
         """Of the proved remedies the first, in their order, that cannot be told from the best.
@@ -316,9 +341,18 @@ class Balancer:
         return score_of(arm, self.metric)
 
     def _decision(self, start: Arm, recipe: Recipe, outcome: Outcome, words: str) -> Decision:
-        changes = changes_of(start.recipe, recipe)
-        name = f"balance: {recipe.balance!r}"
-        return Decision(0, CODE, self.saw, name, changes, outcome, words)
+        return Decision(
+            0,
+            CODE,
+            self.saw,
+            f"balance: {recipe.balance!r}",
+            changes_of(start.recipe, recipe),
+            outcome,
+            words,
+            cost=self.costs.get(recipe, 0.0),
+            reason=reason(CODE, ()),
+            changed=changed(start.recipe, recipe),
+        )
 
 
 def adjusted(p: Sequence[float], first: Sequence[bool]) -> Floats:

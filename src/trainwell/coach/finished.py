@@ -16,16 +16,35 @@ from typing import Any
 import numpy as np
 
 from trainwell import model as models
+from trainwell.coach.loop import TRIES
 from trainwell.doctor.collect import from_run, read_rows
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.members import Member, Trained, common_steps
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.stack import layout, rows_of
-from trainwell.errors import UserError
+from trainwell.errors import RecipeError, UserError
+from trainwell.recipe import Recipe, edit, fields_as_text
 from trainwell.request import Request, data_digest, kept_request
 from trainwell.run import load_run
 from trainwell.training import Work
+
+SILENT = ("adopted", "not trained", "not proved")  # outcomes that say nothing about what was tried
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a finished run's coach tried about the recipe that is begun with.
+
+    tried: candidates without a rate, with how often; balances: recipes that differ in the balance
+    alone and were compared in full. words: names and outcomes, to be told. kept: as run.json holds
+    it, for a run that begins with this one.
+    """
+
+    tried: dict[Recipe, int]
+    balances: frozenset[Recipe]
+    words: str
+    kept: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,45 @@ def taken(work: Work) -> Taken | None:
         f"(validation accuracy {accuracy:.3f})"
     )
     return Taken(found, history, probes, from_run(folder), words)
+
+
+def tried_before(folder: Path, recipe: Recipe) -> Before | None:
+    """What the coach of a run tried after its last change, about the recipe that it kept; None
+    where there is nothing, or the run has kept another recipe than that.
+
+    What was compared in full, or refused, is not tried again; what was screened out counts as one
+    try of TRIES, as within a run: with more time its trainings are longer.
+    """
+    result = load_run(folder).result
+    told = result.get("coach") or {}
+    if told.get("recipe") != fields_as_text(recipe):
+        return None
+    decisions = [d for d in result.get("decisions") or [] if isinstance(d, dict)]
+    adopted = [i for i, d in enumerate(decisions) if d.get("outcome") == "adopted"]
+    last = decisions[adopted[-1]]["round"] if adopted else -1
+    mine = [d for d in decisions if d["round"] > last]
+    if not adopted:
+        mine = [*(told.get("before") or []), *mine]
+    tried: dict[Recipe, int] = {}
+    balances, kept, names = set(), [], []
+    for d in mine:
+        if d["outcome"] in SILENT:
+            continue
+        try:
+            changed = edit(recipe, d["changes"], str(folder))
+        except RecipeError:  # written by another version
+            continue
+        key = dataclasses.replace(changed, lr=None)
+        once = d["outcome"] == "screened out" and "given up" not in d["words"]
+        tried[key] = tried.get(key, 0) + 1 if once else TRIES
+        if d["because"] == "imbalance":
+            balances.add(changed)
+            tried[key] = TRIES
+        kept.append({k: d[k] for k in ("round", "because", "tried", "changes", "outcome", "words")})
+        names.append(f"{d['tried']} ({d['outcome']})")
+    if not tried:
+        return None
+    return Before(tried, frozenset(balances), ", ".join(dict.fromkeys(names)), kept)
 
 
 def _score(row: Mapping[str, Any]) -> EpochScore:

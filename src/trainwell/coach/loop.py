@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -22,9 +21,11 @@ from trainwell.auditing.worth import judge_of, worth_trying
 from trainwell.clock import now
 from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Decision
-from trainwell.coach.proving import Proved, Prover, amount
-from trainwell.coach.remedies import POOR, RATE_CODES, START_CODES, candidates, difference
+from trainwell.coach.proving import Proved, Prover
+from trainwell.coach.record import Round
+from trainwell.coach.remedies import POOR, RATE_CODES, START_CODES, candidates
 from trainwell.coach.screening import Screen, Screened, about
+from trainwell.coach.telling import line
 from trainwell.comparing import Metric
 from trainwell.doctor.collect import described
 from trainwell.doctor.diagnose import diagnose
@@ -52,6 +53,7 @@ class Coached:
     findings: tuple[Finding, ...]  # about the recipe that was kept
     cost: float  # in trainings of one network
     rounds: int
+    ended: str = ""  # why there was no further round
 
 
 @dataclass(eq=False)
@@ -60,6 +62,7 @@ class Coach:
 
     units: trainings of one network that it may cost; unit: how many epochs count as one, None for
     those of the first recipe. checks: what was found before training. say: told of every step.
+    given: whether somebody gave the budget; else it is the usual limit of work.
     """
 
     arena: Arena
@@ -75,6 +78,8 @@ class Coach:
     proved: list[Arm] = field(default_factory=list)  # all that was trained in the cells
     refused: list[tuple[Candidate, str]] = field(default_factory=list)  # before any training
     judge: Reference | None = None  # the first arm's networks, which look at augmented rows
+    given: bool = False
+    ended: str = ""  # why there was no further round
 
     def improve(self, start: Arm) -> Coached:
         """Improve on an arm (a recipe that was trained in its cells)."""
@@ -86,16 +91,19 @@ class Coach:
         for number in range(1, self.rounds + 1):
             self.refused.clear()
             wanted = self._wanted(findings, arm, prover)
-            decisions += _refusals(number, arm, findings, self.refused)
+            begun = Round(number, arm, findings, *_gap(arm), self.metric)
+            decisions += begun.refusals(self.refused)
             if not wanted:
                 break
             rounds = number
-            better, made = self._round(number, arm, wanted, findings, prover)
+            better, made = self._round(begun, wanted, prover)
             decisions += made
             if better is not None:
                 arm = better
                 findings = self.findings(arm)
-        return Coached(arm.recipe, arm, tuple(decisions), findings, self.used, rounds)
+        else:
+            self.ended = f"{self.rounds} rounds are the most"
+        return Coached(arm.recipe, arm, tuple(decisions), findings, self.used, rounds, self.ended)
 
     def findings(self, arm: Arm) -> tuple[Finding, ...]:
         """What the doctor says about an arm: faults and warnings, worst first."""
@@ -136,10 +144,25 @@ class Coach:
             fits = cheap and screening + proof <= left and own <= left / 2
             if fits and self._worth(candidate, arm):
                 wanted = more
-        if found and not (wanted and self._may(0.0)):
-            self.say("the budget does not allow another round")
-            return []
-        return wanted
+        self.ended = self._over(found, wanted)
+        return [] if self.ended else wanted
+
+    def _over(self, found: Sequence[Candidate], wanted: Sequence[Candidate]) -> str:
+        """Why there is no further round, in words; "" where there is one."""
+        if not self._may(0.0):
+            if self.arena.stopped:
+                return "it was interrupted"
+            if self.arena.late or (self.deadline is not None and now() >= self.deadline):
+                return "the time for the coach is over"
+            return "the budget is used up" if self.given else "the work it may cost is done"
+        if wanted:
+            return ""
+        if not found:
+            return "there is nothing that it would try"
+        if all(self.tried.get(_rateless(c), 0) >= TRIES for c in found):
+            return "everything that it would try was tried"
+        what = "the budget leaves" if self.given else "a run without a budget may cost"
+        return f"what is left to try would cost more than {what}"
 
     def _worth(self, candidate: Candidate, arm: Arm) -> bool:
         """Whether an augmentation keeps labels and changes something, as the audit looks at it
@@ -165,14 +188,10 @@ class Coach:
         return in_time and not stopped and self.used + cost <= self.units
 
     def _round(
-        self,
-        number: int,
-        arm: Arm,
-        wanted: Sequence[Candidate],
-        findings: Sequence[Finding],
-        prover: Prover,
+        self, begun: Round, wanted: Sequence[Candidate], prover: Prover
     ) -> tuple[Arm | None, list[Decision]]:
         """Screen and prove; the arm that is adopted, if one is, and what was decided."""
+        arm = begun.arm
         began, before = time.monotonic(), self.used
         for candidate in wanted:
             key = _rateless(candidate)
@@ -181,11 +200,12 @@ class Coach:
         left = self.units - self.used
         proof = max(prover.cost(arm, [c]) for c in wanted)  # of one, which must be left
         cost = min(SCREENING * left, left - proof)
-        wide = _wide(findings, _gap(arm)[1])
+        wide = _wide(begun.findings, begun.error)
         screen = Screen(self.arena, self.metric, prover.unit, wide, cost, self.deadline)
         screened, used = screen.run(arm, wanted)
         self.used += used
         chosen = _chosen(screened, wanted)
+        wished = {c.name for c in chosen}
         while chosen and not self._may(prover.cost(arm, chosen)):
             chosen.pop()
         proved: list[Proved] = []
@@ -196,15 +216,16 @@ class Coach:
             proved = prover.prove(arm, chosen, self.units - self.used)
             self.used += prover.used
             self.proved += [*(p.arm for p in proved if p.arm is not None), *prover.whole_placebo()]
-        made = _decisions(number, arm, findings, proved, screened, self.metric)
+        made = begun.decisions(proved, screened, wished)
         if not proved and (self.arena.late or self.arena.stopped):
-            words = "the budget ended during the short trainings"
-            made = [replace(d, outcome="not trained", words=words) for d in made]
+            what = "the user" if self.arena.stopped else "the budget"
+            words = f"{what} ended the short trainings"
+            made = [replace(d, outcome="not trained", words=words, told=words) for d in made]
         share = 1 / max(len(made), 1)
         spent, seconds = self.used - before, time.monotonic() - began
         made = [replace(d, cost=spent * share, seconds=round(seconds * share, 2)) for d in made]
         for d in made:
-            self.say(f"{d.tried}: {d.outcome}; {d.words}")
+            self.say(line(d))
         better = [p.arm for p in proved if p.outcome == "adopted"]
         return better[0] if better else None, made
 
@@ -240,60 +261,6 @@ def _chosen(screened: Sequence[Screened], wanted: Sequence[Candidate]) -> list[C
     return [s.candidate for s in close[:PROVED]]
 
 
-def _decisions(
-    number: int,
-    arm: Arm,
-    findings: Sequence[Finding],
-    proved: Sequence[Proved],
-    screened: Sequence[Screened],
-    metric: Metric,
-) -> list[Decision]:
-    """What a round decided, proofs first."""
-    saw = {f.code: f.words for f in findings}
-
-    def decision(c: Candidate, **rest: Any) -> Decision:
-        seen = saw.get(c.because, "")
-        return Decision(number, c.because, seen, c.name, difference(arm.recipe, c.recipe), **rest)
-
-    made = [
-        decision(
-            p.candidate,
-            outcome=p.outcome,
-            words=p.words,
-            difference=p.difference,
-            p=p.p,
-            placebo=p.placebo,
-        )
-        for p in proved
-    ]
-    names = {p.candidate.name for p in proved}
-    for s in screened:
-        if s.candidate.name not in names:
-            reached = amount(s.value, metric).removeprefix("+")
-            words = f"{reached} in short trainings, where others did better"
-            made.append(decision(s.candidate, outcome="screened out", words=words))
-    return made
-
-
-def _refusals(
-    number: int, arm: Arm, findings: Sequence[Finding], refused: Sequence[tuple[Candidate, str]]
-) -> list[Decision]:
-    """Augmentations that were not trained with, and why."""
-    saw = {f.code: f.words for f in findings}
-    return [
-        Decision(
-            number,
-            c.because,
-            saw.get(c.because, ""),
-            c.name,
-            difference(arm.recipe, c.recipe),
-            outcome="refused",
-            words=words,
-        )
-        for c, words in refused
-    ]
-
-
 def _in_turn(found: Sequence[Candidate]) -> list[Candidate]:
     """Candidates in their order, but of each problem AT_ONCE before its others: a family of many
     remedies would leave no room for the next cause."""
@@ -327,7 +294,10 @@ def _gap(arm: Arm) -> tuple[float, float]:
     if evidence is None or not evidence.has("train_accuracy", "val_accuracy"):
         return 0.0, 1.0
     train, val = evidence.series["train_accuracy"], evidence.series["val_accuracy"]
-    places = [(m, max(b, 1) - 1) for m, b in enumerate(evidence.best)]
-    a = float(np.nanmean([train[m, e] for m, e in places]))
-    b = float(np.nanmean([val[m, e] for m, e in places]))
+    # Of a network that diverged in its first epoch there may be no row at all.
+    places = [(m, max(b, 1) - 1) for m, b in enumerate(evidence.best) if m < len(train)]
+    mine, held = [train[m, e] for m, e in places], [val[m, e] for m, e in places]
+    if not (np.isfinite(mine).any() and np.isfinite(held).any()):
+        return 0.0, 1.0
+    a, b = float(np.nanmean(mine)), float(np.nanmean(held))
     return (a - b, 1 - a) if math.isfinite(a - b) else (0.0, 1.0)

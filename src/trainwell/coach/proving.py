@@ -31,6 +31,7 @@ PROMISING = 0.004  # mean gain from which on one more seed per fold is worth its
 LEAST_GAIN = 0.01  # of such a gain, in the mean
 BEHIND = 0.005  # in the first cells, at which a candidate is given up
 ALIKE = 0.85  # of the largest gain: enough for the change that comes first to be adopted
+ANOTHER = "another change was adopted"
 PLAIN = 0.05  # gain in the first cells beside which the placebo of those cells is enough
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class Proved:
     difference: Interval | None = None
     p: float | None = None
     placebo: float | None = None
+    rows_p: float | None = None  # of the test on all held-out rows
 
 
 @dataclass(eq=False)
@@ -135,13 +137,15 @@ class Prover:
             return one
         arms = (joined(arm, other), joined(one.arm, more[0]))
         made = compared(self.arena, arms, self.metric, adjusted_p=None)
-        outcome, words = judged(made, 0.0, rows_p(self.arena, arms, self.metric))
+        certain = rows_p(self.arena, arms, self.metric)
+        outcome, words = judged(made, 0.0, certain)
         return replace(
             one,
             outcome=outcome,
             words=words,
             difference=gained(made.comparison),
             p=made.comparison.p,
+            rows_p=certain,
         )
 
     def _train(self, chosen: Sequence[Candidate], cells: Sequence[Cell]) -> list[Arm] | None:
@@ -192,7 +196,7 @@ class Prover:
             certain = len(whole) * rows_p(self.arena, (arm, whole[i]), self.metric)
             outcome, words = judged(made, noise, certain)
             interval = gained(made.comparison)
-            numbers = (interval, float(adjusted[i]), noise)
+            numbers = (interval, float(adjusted[i]), noise, min(1.0, certain))
             found.append(Proved(candidate, outcome, words, whole[i], *numbers))
         return found
 
@@ -268,12 +272,13 @@ def _one_of(found: Sequence[Proved]) -> list[Proved]:
     won = [f for f in found if f.outcome == "adopted"]
     most = max((gain(f) for f in won), default=0.0)
     best = next((f for f in won if gain(f) >= ALIKE * most), None)
-    words = "better, but another change was adopted first"
     return [
-        f if f is best or f.outcome != "adopted" else replace(f, outcome="not shown", words=words)
+        f
+        if f is best or f.outcome != "adopted"
+        else replace(f, outcome="proved, not needed", words=f"{f.words}; {ANOTHER}")
         for f in found
     ]
 
 
 def _unfinished(candidate: Candidate) -> Proved:
-    return Proved(candidate, "not trained", "the budget ended before its proof")
+    return Proved(candidate, "not proved", "the budget ended before its proof")

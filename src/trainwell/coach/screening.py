@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.coach.changes import Candidate
+from trainwell.coach.decision import Short
 from trainwell.comparing import Metric, score_of
 from trainwell.engine.ladder import brief
 from trainwell.recipe import Recipe
@@ -32,11 +33,18 @@ ANEW = 0.05  # how much more a beginning anew must reach than a single change
 
 @dataclass(frozen=True)
 class Screened:
-    """A candidate with the best rate that was tried, and its score in the last short training."""
+    """A candidate with the best rate that was tried, and what it is ranked by.
+
+    value: the score of the last short training less its penalties; score: the score as such, None
+    where there is none; first: that of the first step. tried: all of its short trainings.
+    """
 
     candidate: Candidate
     value: float
     kept: bool  # trained in the second step
+    score: float | None = None
+    first: float | None = None
+    tried: tuple[Short, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ class Screen:
         whole = sum(r.epochs for _, r in again) / self.unit
         later = min(1.0, max(LONGER * share, (self.cost - used) / whole))
         second, more = self._best(again, cell, later)
-        names = {found.candidate.name for found in kept}
+        before = {found.candidate.name: found for found in kept}
+        second = [_after(before[found.candidate.name], found) for found in second]
+        names = set(before)
         others = [replace(f, kept=False) for f in best if f.candidate.name not in names]
         return [*second, *others], used + more
 
@@ -89,15 +99,27 @@ class Screen:
         short = [brief(recipe, 1 / share, EPOCHS) for _, recipe in pairs]
         arms = self.arena.train(short, [cell], self.deadline)
         best: dict[str, Screened] = {}
+        tried: dict[str, list[Short]] = {}
         for (candidate, recipe), arm in zip(pairs, arms, strict=True):
             loss = float(arm.log_loss[0]) if arm.trained[0] is not None else math.inf
-            value = float(score_of(arm, self.metric)[0]) - 1e-3 * min(loss, 100.0)
+            score = float(score_of(arm, self.metric)[0])
+            value = score - 1e-3 * min(loss, 100.0)
             value -= ANEW * candidate.anew
+            one = arm.trained[0]
+            known = score if one is not None and one.best_epoch else None
+            run = Short(recipe.lr or 0.0, arm.recipe.epochs, known)
+            tried.setdefault(candidate.name, []).append(run)
             if candidate.name not in best or value > best[candidate.name].value:
                 found = replace(candidate, recipe=recipe)
-                best[candidate.name] = Screened(found, value, True)
-        ordered = sorted(best.values(), key=lambda found: -found.value)
+                best[candidate.name] = Screened(found, value, True, known, known)
+        whole = [replace(found, tried=tuple(tried[name])) for name, found in best.items()]
+        ordered = sorted(whole, key=lambda found: -found.value)
         return ordered, sum(r.epochs for r in short) / self.unit
+
+
+def _after(first: Screened, second: Screened) -> Screened:
+    """A candidate after the second step, with what was seen in the first."""
+    return replace(second, first=first.first, tried=(*first.tried, *second.tried))
 
 
 def about(wanted: Sequence[Candidate], before: Recipe, wide: bool, unit: int) -> float:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from trainwell.doctor.evidence import Arm
+from trainwell.doctor import reading
+from trainwell.doctor.evidence import Arm, Evidence
+from trainwell.doctor.thresholds import THRESHOLDS
 from trainwell.engine.members import Member
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Trainer
@@ -63,6 +66,52 @@ def race(
         loss, accuracy, train = (np.array(column) for column in zip(*ends, strict=True))
         found.append(Arm(name, tuple(changes.items()), loss, accuracy, train))
     return tuple(found)
+
+
+def race_table(evidence: Evidence) -> dict[str, Any] | None:
+    """What a race showed, as run.json holds it: each arm's means over its runs, and one line of
+    words with the conclusion. None where there was no race.
+
+    accuracy, log_loss: of validation rows at the best epoch; None where every run diverged. An arm
+    is better where its runs surely are, pair by pair (`reading.Duel`).
+    """
+    if not evidence.race:
+        return None
+    rows = []
+    for arm in evidence.race:
+        sound = np.isfinite(arm.loss)
+        against = None
+        if arm.name != "control":
+            against = reading.duel(evidence, arm.name, THRESHOLDS)
+        better = against is not None and (against.wins(THRESHOLDS) or against.leans(THRESHOLDS))
+        rows.append(
+            {
+                "name": _named(arm, evidence.setup.lr),
+                "changes": dict(arm.changes),
+                "accuracy": float(arm.accuracy[sound].mean()) if sound.any() else None,
+                "log_loss": float(arm.loss[sound].mean()) if sound.any() else None,
+                "diverged": int((~sound).sum()),
+                "better": better,
+            }
+        )
+    runs = len(evidence.race[0].loss)
+    better_ones = [str(row["name"]) for row in rows if row["better"]]
+    end = " and ".join(better_ones) if better_ones else "none"
+    told = "; ".join(map(_scores, rows))
+    words = f"{told} (validation, mean of {runs} runs each); shown to be better: {end}"
+    return {"arms": rows, "runs": runs, "words": words}
+
+
+def _named(arm: Arm, lr: float | None) -> str:
+    """An arm as a person reads it: by its rate, where that is what changed."""
+    rate = dict(arm.changes).get("lr", f"{lr:g}" if lr else "")
+    return f"rate {rate}" if rate and (arm.name == "control" or "lr" in arm.name) else arm.name
+
+
+def _scores(row: Mapping[str, Any]) -> str:
+    if row["accuracy"] is None:
+        return f"{row['name']}: diverged"
+    return f"{row['name']}: {100 * row['accuracy']:.1f} %, log loss {row['log_loss']:.3f}"
 
 
 def _end(scores: Sequence[EpochScore], diverged: bool) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainwell.report import findings, plots
-from trainwell.report.coaching import gains
+from trainwell.report.coaching import chosen_rates, gains, rates
 from trainwell.report.numbers import known
 from trainwell.report.reliability import reliability
 
@@ -38,6 +38,7 @@ def all_figures(
         "counts": counts(facts),
         "reliability": reliability_diagram(facts),
         "gains": coach_gains(facts),
+        "coach_rates": coach_rates(facts),
         **findings.layer_pictures(facts, probes),
     }
     shown: dict[str, Any] = {name: Markup(picture) for name, picture in found.items() if picture}
@@ -230,12 +231,22 @@ def reliability_diagram(facts: Json) -> str:
 def coach_gains(facts: Json) -> str:
     """What each remedy of the coach gained."""
     decisions = facts.get("decisions") or []
+    loss = (facts.get("metric") or {}).get("name") == "log_loss"
 
     def draw(name: str, width: float) -> str:
-        title = "Gain of each remedy in points"
-        return gains(decisions, name=name, title=title, desc="The table has all.", width=width)
+        title, desc = "Gain of each remedy", "The table has all."
+        return gains(decisions, name=name, title=title, desc=desc, width=width, loss=loss)
 
     return both(draw, "gains") if draw("gains", WIDE) else ""
+
+
+def coach_rates(facts: Json) -> str:
+    """Scores of short trainings by rate, where the coach chose it."""
+    found = chosen_rates(facts)
+    if found is None:
+        return ""
+    title = "Score of short trainings by learning rate"
+    return rates(found, name="coach-rates", title=title, desc=f"chosen {found['chosen']:g}")
 
 
 def counts(facts: Json) -> str:

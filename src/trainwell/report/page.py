@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainwell.errors import DataError
-from trainwell.report import ensemble, figures, findings, generated
+from trainwell.report import coaching, ensemble, figures, findings, generated
 from trainwell.report.augmented import augmented_sheet, read_augmented
 from trainwell.report.mistakes import cards, read_mistakes
 from trainwell.report.numbers import finite
@@ -146,6 +146,8 @@ def render(
             parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
             figures=figures.all_figures(facts, history, examples, probes),
             findings=findings.numbered(facts),
+            coach=coaching.view(facts),
+            coach_rates=coaching.chosen_rates(facts),
             networks=figures.chosen_networks(history),
             gap=gap(facts),
             trust=trust(facts),
