@@ -25,13 +25,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from helpers.openings import but_openings
 from trainwell.cli.app import app
 from trainwell.version import __version__
 
 QUICK = ("--set", "epochs=2", "--set", "lr=0.01", "--folds", "2", "--seeds", "1", "--no-coach")
 CLASSES = ("ash", "<script>alert(1)</script>", "Käse, alt")
 SCORES = {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"}
-VARYING = ("started", "seconds", "peak_mb", "run", "command")
+VARYING = ("started", "seconds", "peak_mb", "run", "command", "test_openings_here")
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,7 @@ def test_the_same_command_twice_gives_the_same_bits(table: Trained) -> None:
         assert name in one
         one.pop(name)
         two.pop(name)
+    assert but_openings(one.pop("warnings")) == but_openings(two.pop("warnings"))
     assert one == two
 
 

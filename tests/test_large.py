@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.openings import but_openings
+
 resource = pytest.importorskip("resource")  # not on Windows
 ROWS, SIDE = 24_000, 200  # 960 MB of pictures
 ROOM = 400 << 20  # bytes above what the libraries take
@@ -70,6 +72,6 @@ def test_fit_on_pictures_larger_than_memory(tmp_path: Path) -> None:
     assert result["data"]["rows"] == ROWS and result["data"]["duplicates"] == 0
     assert result["test"]["accuracy"]["value"] > 0.9
     assert [b["name"] for b in result["baselines"]] == ["majority", "linear"]
-    assert not result["warnings"]
+    assert not but_openings(result["warnings"])
     # Pages of the file that are in use count, but are let go again.
     assert result["peak_mb"] < 900

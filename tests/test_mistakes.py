@@ -43,27 +43,56 @@ def test_the_surest_mistakes_come_first_and_right_answers_never(planted: Dataset
     assert found[0]["given"] == pytest.approx(1 - sure[80])
     assert found[2]["where"] == "line 3"
     assert found[2]["label"] == planted.classes[planted.labels[3]] != found[2]["said"]
-    assert [u["column"] for u in found[2]["unusual"]] == ["width", "height"]
-    assert found[2]["unusual"][0]["value"] == 40.0
-    low, high = found[2]["unusual"][0]["usual"]
+    odd = {u["column"]: u for u in found[2]["unusual"]}
+    assert {"width", "height", "colour"} <= set(odd) <= {"width", "height", "colour", "when"}
+    assert odd["width"]["value"] == 40.0
+    low, high = odd["width"]["usual"]
     assert -2.5 < low < -1 < 1 < high < 2.5
 
 
 def test_only_training_rows_say_what_is_usual(planted: Dataset) -> None:
     shifted = planted.inputs.copy()
-    shifted[:100] += 1000  # rows that are judged
+    shifted[:100, [0, 5]] += 1000  # rows that are judged
     moved = table(shifted, planted.labels)
     (found,) = unusual_values(moved, np.array([10]), np.arange(100, 200))
     assert all(u["usual"][1] < 10 for u in found)
 
 
 def test_a_missing_value_is_not_unusual(planted: Dataset) -> None:
-    (found,) = unusual_values(planted, np.array([4]), np.arange(100, 200))
-    assert [u["column"] for u in found] == ["height"]
+    planted.inputs[4] = np.nan
+    assert unusual_values(planted, np.array([4]), np.arange(100, 200)) == [[]]
+
+
+def test_ordinary_values_are_not_named(planted: Dataset) -> None:
+    """Something is always furthest from the middle; only what few training rows reach is odd."""
+    training = np.arange(100, 200)
+    ordinary = planted.inputs.copy()
+    ordinary[7] = np.median(planted.inputs[training], axis=0)
+    data = table(ordinary, planted.labels)
+    assert unusual_values(data, np.array([7]), training) == [[]]
+    rng = np.random.default_rng(1)
+    many = table(rng.normal(size=(2000, 7)).astype(np.float32), np.zeros(2000, np.int64))
+    found = unusual_values(many, np.arange(1000), np.arange(1000, 2000))
+    named = np.mean([sum(u["column"] in ("width", "height") for u in mine) for mine in found])
+    assert 0.1 < named < 0.3  # two columns, one value in ten of each
+
+
+def test_rare_words_and_dates_are_told_in_words(planted: Dataset) -> None:
+    inputs = planted.inputs.copy()
+    inputs[:, 1] = 19000 + np.arange(200) % 100  # days
+    inputs[5, 1], inputs[5, 6] = 25000, 1
+    (found,) = unusual_values(
+        table(inputs, planted.labels), np.array([5]), np.arange(100, 200), most=9
+    )
+    told = {u["column"]: u for u in found}
+    assert told["when"]["value"] == "2038-06-13"
+    assert told["when"]["usual"] == ["2022-01-12", "2022-04-12"]
+    assert told["colour"] == {"column": "colour", "value": "blue", "share": 0.0}
 
 
 def test_a_constant_column_and_a_column_without_values() -> None:
     inputs = np.zeros((50, 7), np.float32)
+    inputs[:, 6] = np.arange(50) % 2
     inputs[:, 5] = np.nan
     inputs[0, 0], inputs[0, 5] = 3.0, 2.0
     (found,) = unusual_values(

@@ -15,7 +15,7 @@ from trainwell.doctor.finding import Check, Finding, Remedy
 from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
 from trainwell.recipe import Linear, Mlp, Recipe, edit, fields_as_text, would_change
 from trainwell.techniques.models import Cnn, ResNet
-from trainwell.terminal import next_command
+from trainwell.terminal import next_command, summary
 
 DEEP = Mlp(hidden=(16,) * 8, activation="sigmoid", norm="none")
 COMMAND = "trainwell fit digits --set 'lr=0.1'"
@@ -82,3 +82,29 @@ def test_recipes_of_other_versions_are_compared_as_text():
     fields = {"no such field": "1", "lr": "0.1"}
     assert not would_change(fields, {"lr": "0.1"})
     assert would_change(fields, {"lr": "0.2"})
+
+
+def result(**more):
+    scores = {n: {"value": 0.9075, "low": 0.9, "high": 1.0} for n in ("accuracy", "log_loss")}
+    scores |= {"balanced_accuracy": scores["accuracy"], "n": 40}
+    found = Finding("F01", "overfitting", "warning", 0.9, "w", (), (Remedy("x", (("lr", "1"),)),))
+    facts = {"name": "d", "test": scores, "baselines": [], "warnings": [], "run": "r"}
+    facts |= {"command": "trainwell fit d.csv --budget 60s --out r", "seconds": 60.0}
+    facts |= {"recipe": {"epochs": "8"}, "members": [{"epochs": 3}], "out_of_time": False}
+    return facts | {"findings": [found.to_json()]} | more
+
+
+def test_where_time_was_up_more_time_comes_before_any_remedy():
+    told = summary(result(out_of_time=True), "report.html")
+    assert "next     trainwell fit d.csv --budget 4m" in told.splitlines()
+    assert "raise --budget" in told and "lr=1" not in told.split("first ")[1]
+    alone = summary(result(out_of_time=True, findings=[]), "report.html")
+    assert "--budget 4m" in alone
+    usual = summary(result(), "report.html")
+    assert "--set lr=1" in usual.split("next ")[1] and "raise --budget" not in usual
+
+
+def test_a_score_is_rounded_alike_everywhere():
+    told = summary(result(), "report.html")
+    assert "90.8% right" in told and "0.908 [0.900, 1.000]" in told
+    assert "0.907 [" in told  # the log loss is no share

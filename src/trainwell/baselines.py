@@ -5,9 +5,11 @@ A network that does not beat these has learned nothing that a simpler method cou
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,16 @@ from trainwell.data.bulk import release
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import sample_rows
 from trainwell.engine.inputs import examples_at_once, take
+from trainwell.ensemble.rows import paired
+from trainwell.metrics import Metric, contributions
+from trainwell.paired import no_narrower
 from trainwell.seeding import stream_seed
+from trainwell.significance import holm, mcnemar
+from trainwell.stats import Interval
 from trainwell.svm import LEAST as SVM_LEAST
 from trainwell.svm import ROWS as SVM_ROWS
 from trainwell.svm import svm_rows, svm_votes
+from trainwell.verdict import LEVEL, REGION, Word
 
 LINEAR_ROWS, TREE_ROWS = 10_000, 20_000  # training rows, at most: yardsticks should take seconds
 LINEAR_CELLS = 10_000_000  # rows × inputs of the linear yardstick, at most
@@ -68,6 +76,71 @@ def baselines(
         if uneven:
             found += _machines(data, fold, train, score, seed)
     return found
+
+
+def against_baselines(
+    data: Dataset,
+    rows: IntArray,
+    network: Floats,
+    found: Sequence[Baseline],
+    metric: Metric,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The network against each baseline on the very same rows (n,): network minus baseline.
+
+    network (n, C): its probabilities. metric: what decides; of the log loss, which not all
+    baselines have, accuracy is compared. difference: BCa bootstrap over rows, or over groups where
+    the data have any, never narrower than so many rows allow (see `paired.no_narrower`); p:
+    McNemar's mid p by Holm over the baselines; verdict: on the network.
+    """
+    if not found:
+        return []
+    labels, classes = data.labels[rows], len(data.classes)
+    groups = None if data.groups is None else data.groups[rows]
+    if groups is not None and len(np.unique(groups)) < 2:
+        groups = None  # as for the scores: over rows, with a warning
+    judged: Metric = "accuracy" if metric == "log_loss" else metric
+    said = [p.argmax(axis=1) for p in (network, *(b.probabilities for b in found))]
+    own, *others = (contributions(labels, s, classes, judged) for s in said)
+    differences = np.stack([own - other for other in others], axis=1)
+    rows_worth = _equal_rows(labels, judged)
+    # That two are equal on all rows is known of so many groups, not of so many rows.
+    alike = rows_worth if groups is None else min(rows_worth, len(np.unique(groups)))
+    worth = np.where(differences.any(axis=0), rows_worth, alike).tolist()
+    found_between = paired(differences, seed, groups)
+    intervals = [no_narrower(i, n) for i, n in zip(found_between, worth, strict=True)]
+    tests = [mcnemar(said[0] == labels, s == labels) for s in said[1:]]
+    adjusted = holm([t.mid for t in tests]).tolist()
+    return [
+        {
+            "metric": judged,
+            "difference": interval.to_json(),
+            "only_network_right": test.only_a,
+            "only_baseline_right": test.only_b,
+            "p": p,
+            # McNemar's test asks about accuracy alone.
+            "verdict": _word(interval, judged != "accuracy" or p <= LEVEL),
+        }
+        for interval, test, p in zip(intervals, tests, adjusted, strict=True)
+    ]
+
+
+def _equal_rows(labels: IntArray, metric: Metric) -> float:
+    """As many equal rows as a mean over rows, or over classes C² / Σ 1/n, is worth."""
+    if metric == "accuracy":
+        return float(len(labels))
+    sizes = np.bincount(labels)
+    sizes = sizes[sizes > 0]
+    return float(len(sizes) ** 2 / (1 / sizes).sum())
+
+
+def _word(found: Interval, agrees: bool) -> Word:
+    """Better or worse where interval and test agree; no difference inside ± half a point."""
+    if max(abs(found.low), abs(found.high)) <= REGION and math.isfinite(found.low):
+        return "no difference that matters"
+    if agrees and (found.low > 0 or found.high < 0):
+        return "better" if found.low > 0 else "worse"
+    return "not shown"
 
 
 def _majority(data: Dataset, train: IntArray, score: IntArray) -> Baseline:

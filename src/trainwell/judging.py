@@ -93,6 +93,7 @@ def judge(
     progress.stage("scoring")
     oof_rows, oof_folds, oof = out_of_fold(outcome.judged, data, split)
     judged = Judgement("validation", oof_rows, None, oof)
+    opened = 0
     if len(split.sealed):
         rows = split.sealed.open("final score")
         members = outcome.model.member_probabilities(data.inputs, rows)
@@ -100,10 +101,11 @@ def judge(
         run = work.trainer.store.once("name", lambda: uuid.uuid4().hex)
         opened = openings_so_far(data.inputs, data.labels, rows, run)
         if opened > 1:
-            progress.say(
-                f"these test rows were opened {opened} times on this machine: what was chosen by "
-                "their score is no longer measured by it"
+            work.warnings.append(
+                f"these test rows were opened {opened} times on this machine, this run included: "
+                "what was chosen by their score is no longer measured by it"
             )
+            progress.say(work.warnings[-1])
     alone = results.one_group(data, judged.rows)
     if alone:
         work.warnings.append(alone)
@@ -126,9 +128,10 @@ def judge(
     result = (
         _identity(work, folder)
         | _measured(work, judged)
+        | {"test_openings_here": opened}
         | {"ensemble": _ensemble(work, judged, outcome)}
         | {"validation": validation, "train": train_score}
-        | {"baselines": yardsticks, "data": results.data_table(data, counted)}
+        | {"baselines": yardsticks, "data": results.data_table(data, counted, split.development)}
         | _training(work, outcome)
         | diagnosis.to_json()
         | {"checks": [check.to_json() for check in evidence.checks]}
@@ -185,21 +188,25 @@ def _yardsticks(work: Work, judged: Judgement) -> list[dict[str, Any]]:
     With a test part they train on everything outside it; without one, on every fold in turn.
     """
     data, seed = work.data, work.options.seed
-    uneven = sizes_of(work).imbalanced
+    uneven, metric = sizes_of(work).imbalanced, work.deciding.name
+    rows, said = judged.rows, judged.probabilities
     if judged.part == "test":
-        rows = judged.rows
         found = baselines(data, work.inputs.layers[0], work.split.development, rows, seed, uneven)
-        return results.baseline_table(data, rows, found, judged.part, seed)
+        return results.baseline_table(data, rows, said, found, judged.part, metric, seed)
     parts = [
         baselines(data, layers, fold.train, fold.validation, seed, uneven)
         for layers, fold in zip(work.inputs.layers, work.split.folds, strict=True)
     ]
-    rows = np.concatenate([fold.validation for fold in work.split.folds])
+    every = np.concatenate([fold.validation for fold in work.split.folds])
+    order = np.argsort(every)
+    order = order[np.isin(every[order], rows)]  # folds without a network judge nothing
     together = [
-        dataclasses.replace(same[0], probabilities=np.concatenate([b.probabilities for b in same]))
+        dataclasses.replace(
+            same[0], probabilities=np.concatenate([b.probabilities for b in same])[order]
+        )
         for same in zip(*parts, strict=False)
     ]
-    return results.baseline_table(data, rows, together, judged.part, seed)
+    return results.baseline_table(data, rows, said, together, judged.part, metric, seed)
 
 
 def _identity(work: Work, folder: Path) -> dict[str, Any]:
@@ -283,6 +290,7 @@ def _training(work: Work, outcome: Outcome) -> dict[str, Any]:
         "generated": [] if outcome.generated is None else outcome.generated.to_json(),
         "warnings": work.warnings,
         "interrupted": work.interrupted,
+        "out_of_time": work.out_of_time,
     }
 
 

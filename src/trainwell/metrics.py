@@ -270,6 +270,42 @@ def from_totals(totals: Array, metric: Metric) -> Floats:
     raise ValueError(f"{metric} cannot be told from counts")
 
 
+def contributions(
+    labels: Array, predictions: Array, classes: int, metric: Metric = "accuracy"
+) -> Floats:
+    """What each row (N,) brings to a score: their mean is the score, their spread its error.
+
+    Of accuracy 1 where it is right; of balanced accuracy and macro F1 the score plus the row's
+    influence on it (the infinitesimal jackknife), so that two classifiers can be compared row by
+    row. Source: Efron (1982), The jackknife, the bootstrap and other resampling plans, chapter 6.
+
+    >>> rows = contributions(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), 2, "balanced_accuracy")
+    >>> float(rows.mean())
+    0.5
+    """
+    labels, predictions = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    right: Floats = (labels == predictions).astype(np.float64)
+    if metric not in ("balanced_accuracy", "macro_f1"):
+        return right
+    true = np.bincount(labels, minlength=classes)
+    said = np.bincount(predictions, minlength=classes)
+    found = np.bincount(labels, weights=right, minlength=classes)
+    if metric == "balanced_accuracy":
+        recall, sizes = found / np.maximum(true, 1), np.maximum(true, 1)
+        present = max(int((true > 0).sum()), 1)
+        influence = (right - recall[labels]) / sizes[labels]
+        value = float(recall.sum()) / present
+    else:
+        sizes = np.maximum(true + said, 1)
+        f1 = 2 * found / sizes
+        present = max(int((true + said > 0).sum()), 1)
+        taken = f1[labels] / sizes[labels] + f1[predictions] / sizes[predictions]
+        influence = 2 * right / sizes[labels] - taken
+        value = float(f1.sum()) / present
+    every: Floats = value + influence * (len(labels) / present)
+    return every
+
+
 def _mean_where(values: Array, ok: Array) -> Floats:
     with np.errstate(invalid="ignore"):
         return np.asarray((values * ok).sum(axis=-1) / ok.sum(axis=-1), dtype=np.float64)

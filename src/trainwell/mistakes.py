@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.data.dataset import DATE_PARTS, Dataset, IntArray, TableSchema
+from trainwell.data.card import cell_words, levels_of, places
+from trainwell.data.dataset import Column, Dataset, IntArray, TableSchema
 
 Floats = npt.NDArray[np.float64]
 MOST = 12  # mistakes that are kept
 COLUMNS = 4  # unusual values that are named for each
+RARE = 0.05  # share of training rows up to which a word is unusual
 USUAL_ROWS = 20_000  # training rows that say what is usual; quantiles need no more
 
 
@@ -31,7 +33,7 @@ def worst_mistakes(
 
     rows (n,) judged, with probabilities (n, C); training (m,) rows that say what is usual.
     Each entry: row, where (file or line), label, said, confidence (probability of what was said),
-    given (probability of the label), and for tables the values furthest from the usual ones.
+    given (probability of the label), and for tables what is unusual about its values, if anything.
     """
     labels, said = data.labels[rows], probabilities.argmax(axis=1)
     wrong = np.flatnonzero(said != labels)
@@ -57,38 +59,63 @@ def worst_mistakes(
 def unusual_values(
     data: Dataset, rows: IntArray, training: IntArray, most: int = COLUMNS
 ) -> list[list[dict[str, Any]]]:
-    """For each row the numbers furthest from what training rows have, furthest first.
+    """For each row what is unusual among the training rows: rarest first, then furthest out.
 
-    Distance: from the median, in widths of the middle half (1 where it has none and the value
-    differs). Named are a column, its value and the range that nine of ten training rows are in.
-    Categories and parts of dates are left out: "far" means nothing there.
+    Unusual is a number or date outside the range of the middle 90 % of training rows, and a word
+    (or yes and no) that at most RARE of them have. Named are a column, its value, and for numbers
+    and dates that range, for words their share. Ordinary values are not named, so a list may be
+    empty; missing values are none.
     """
-    features = data.schema.features if isinstance(data.schema, TableSchema) else ()
-    dates = tuple(f":{part}" for part in DATE_PARTS)
-    use = [i for i, f in enumerate(features) if not f.levels and not f.name.endswith(dates)]
-    if not use:
+    if not isinstance(data.schema, TableSchema):
         return [[] for _ in rows]
+    columns = places(data.schema)
+    use = [place for _, place in columns]
     step = -(-len(training) // USUAL_ROWS)
     usual = np.asarray(data.inputs[training[::step]][:, use], np.float64)
-    known = np.isfinite(usual).any(axis=0)
-    usual = np.where(known, usual, 0.0)
-    low, first, middle, third, high = np.nanquantile(usual, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
     values = np.asarray(data.inputs[rows][:, use], np.float64)
-    spread = np.where(third > first, third - first, np.maximum(high - low, 1e-12))
-    far = np.where(np.isfinite(values) & known, np.abs(values - middle) / spread, -1.0)
-    order = np.argsort(-far, axis=1, kind="stable")[:, :most]
-    return [
-        [
-            {
-                "column": features[use[j]].name,
-                "value": float(values[i, j]),
-                "usual": [float(low[j]), float(high[j])],
-            }
-            for j in mine
-            if far[i, j] > 0
-        ]
-        for i, mine in enumerate(order.tolist())
-    ]
+    odd: list[list[tuple[float, float, dict[str, Any]]]] = [[] for _ in rows]
+    for j, (column, _) in enumerate(columns):
+        known = usual[np.isfinite(usual[:, j]), j]
+        if not len(known):
+            continue
+        look = _rare_words if levels_of(column) else _outside
+        for mine, found in zip(odd, look(column, known, values[:, j]), strict=True):
+            if found is not None:
+                mine.append(found)
+    ordered = (sorted(mine, key=lambda o: (o[0], -o[1]))[:most] for mine in odd)
+    return [[told for _, _, told in mine] for mine in ordered]
+
+
+Unusual = tuple[float, float, dict[str, Any]]  # share as far out, distance, what is told of it
+
+
+def _outside(column: Column, known: Floats, values: Floats) -> list[Unusual | None]:
+    """Numbers or dates outside the middle 90 % of the known ones, in widths of the middle half."""
+    low, first, middle, third, high = np.quantile(known, (0.05, 0.25, 0.5, 0.75, 0.95))
+    spread = third - first if third > first else max(high - low, 1e-12)
+    found: list[Unusual | None] = []
+    for value in values.tolist():
+        if not np.isfinite(value) or low <= value <= high:
+            found.append(None)
+            continue
+        tail = known >= value if value > high else known <= value
+        ends: list[float] | list[str] = [float(low), float(high)]
+        shown: float | str = value
+        if column.type == "date":
+            shown, ends = cell_words(column, value), [cell_words(column, e) for e in (low, high)]
+        told = {"column": column.name, "value": shown, "usual": ends}
+        found.append((float(tail.mean()), abs(value - float(middle)) / float(spread), told))
+    return found
+
+
+def _rare_words(column: Column, known: Floats, values: Floats) -> list[Unusual | None]:
+    """Words that few of the known rows have."""
+    found: list[Unusual | None] = []
+    for value in values.tolist():
+        share = float((known == value).mean())
+        told = {"column": column.name, "value": cell_words(column, value), "share": share}
+        found.append((share, 0.0, told) if np.isfinite(value) and share <= RARE else None)
+    return found
 
 
 def pictured(data: Dataset, mistakes: list[Mapping[str, Any]] | list[dict[str, Any]]) -> Any:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 
 from trainwell import metrics, stats
-from trainwell.baselines import Baseline
+from trainwell.baselines import Baseline, against_baselines
+from trainwell.data.card import column_table, example_rows, first_repeats
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import Split
 from trainwell.engine.ladder import Ladder
@@ -21,7 +22,7 @@ from trainwell.engine.members import Trained, train_sample
 from trainwell.engine.probes import Probe
 from trainwell.engine.score import EpochScore
 from trainwell.engine.trainer import Trainer
-from trainwell.model import Model
+from trainwell.model import Model, held_out_probabilities
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,18 +95,29 @@ def reliability_table(
 
 
 def baseline_table(
-    data: Dataset, rows: IntArray, found: Sequence[Baseline], part: str, seed: int
+    data: Dataset,
+    rows: IntArray,
+    network: Floats,
+    found: Sequence[Baseline],
+    part: str,
+    metric: metrics.Metric,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """One entry per yardstick; `part` is "test" or "validation"."""
+    """One entry per yardstick: its scores, and the network against it on the same rows.
+
+    network (n, C): its probabilities on these rows; part: "test" or "validation".
+    """
+    against = against_baselines(data, rows, network, found, metric, seed)
     empty: dict[str, Any] = {"test": None, "validation": None}
     table = []
-    for b in found:
+    for b, compared in zip(found, against, strict=True):
         measured = scores(data, rows, b.probabilities, seed)
         if b.decides_only:
             measured |= {
                 name: dict.fromkeys(("value", "low", "high")) for name in ("log_loss", "ece")
             }
-        table.append({"name": b.name, "says": b.says} | empty | {part: measured})
+        told = {"name": b.name, "says": b.says} | empty | {part: measured}
+        table.append(told | {"against": compared})
     return table
 
 
@@ -151,24 +163,38 @@ def train_scores(
 ) -> dict[str, Any]:
     """Clean scores on training rows at each network's best epoch: the mean over networks.
 
+    n: training rows of each that were scored, of `rows` it trained on, at least; above some size
+    a sample. validation_accuracy: of the same single networks on the rows each did not train on.
     Without interval: the networks share most of their rows, so their spread is no evidence. Where
     outputs were moved after training, rows are scored through the model (of all usable networks):
     else training and validation would be compared by different rules.
     """
     if any(part.offsets is not None for part in model.parts):
         kept = [t for t in trained if t.best_epoch]
-        scored = [_moved_scores(model.only([i]), t, data) for i, t in enumerate(kept)]
+        alone = [model.only([i]) for i in range(len(kept))]
+        scored = [_moved_scores(one, t, data) for one, t in zip(alone, kept, strict=True)]
+        unseen = [_unseen_accuracy(one, t, data) for one, t in zip(alone, kept, strict=True)]
         return {
             "accuracy": _alone([right for right, _ in scored]),
             "log_loss": _alone([loss for _, loss in scored]),
-            "n": min(t.member.sample_size for t in trained),
+            **_rows_scored(trained),
+            "validation_accuracy": float(np.mean(unseen)),
         }
     best = {(i, t.best_epoch) for i, t in enumerate(trained) if t.best_epoch}
     rows = [s for s in history if (s.member, s.epoch) in best]
     return {
         "accuracy": _alone([s.train_accuracy for s in rows]),
         "log_loss": _alone([s.train_loss for s in rows]),
+        **_rows_scored(trained),
+        "validation_accuracy": float(np.mean([t.accuracy for t in trained if t.best_epoch])),
+    }
+
+
+def _rows_scored(trained: Sequence[Trained]) -> dict[str, int]:
+    """Training rows that each network was scored on, and that it trained on, at least."""
+    return {
         "n": min(t.member.sample_size for t in trained),
+        "rows": min(len(t.member.train) for t in trained),
     }
 
 
@@ -178,6 +204,13 @@ def _moved_scores(alone: Model, trained: Trained, data: Dataset) -> tuple[float,
     found, truth = alone.probabilities(data.inputs, rows), data.labels[rows]
     chance = np.maximum(found[np.arange(len(rows)), truth], 1e-300)
     return float((found.argmax(axis=1) == truth).mean()), float(-np.log(chance).mean())
+
+
+def _unseen_accuracy(alone: Model, trained: Trained, data: Dataset) -> float:
+    """Accuracy of one network on its validation rows, with thresholds chosen without them."""
+    train, rows = trained.member.train, trained.member.validation
+    found = held_out_probabilities(alone, data.inputs, data.labels, train, rows)
+    return metrics.accuracy(data.labels[rows], found)
 
 
 def _alone(values: Sequence[float]) -> dict[str, float | None]:
@@ -194,7 +227,7 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
                 "low": finite(max(0.0, r.log_loss - 1.96 * r.error)),
                 "high": finite(r.log_loss + 1.96 * r.error),
             },
-            "accuracy": finite(r.accuracy),
+            "accuracy": finite(r.accuracy) if math.isfinite(r.log_loss) else None,
             "diverged": r.diverged and (ladder.in_time or math.isfinite(r.log_loss)),
         }
         for r in ladder.rungs
@@ -203,7 +236,11 @@ def ladder_table(ladder: Ladder) -> dict[str, Any]:
         says = f"no rate could be tried in the time there was; {ladder.chosen:g} is the usual one"
         return {"rates": rungs, "chosen": ladder.chosen, "edge": False, "says": says}
     low = min(ladder.rungs, key=lambda r: (r.diverged, r.log_loss)).lr
-    says = f"{ladder.chosen:g} had the lowest validation loss of {len(rungs)} rates"
+    tried = sum(math.isfinite(r.log_loss) or ladder.in_time for r in ladder.rungs)
+    among = f"{len(rungs)} rates"
+    if tried < len(rungs):
+        among = f"the {tried} of {len(rungs)} rates there was time for"
+    says = f"{ladder.chosen:g} had the lowest validation loss of {among}"
     if ladder.chosen != low:
         says = (
             f"{ladder.chosen:g} is the middle of the rates that cannot be told from the lowest "
@@ -248,12 +285,15 @@ def split_table(split: Split) -> dict[str, Any]:
     }
 
 
-def data_table(data: Dataset, counted: Mapping[str, Any]) -> dict[str, Any]:
-    """Data facts in the form of run.json."""
+def data_table(data: Dataset, counted: Mapping[str, Any], rows: IntArray) -> dict[str, Any]:
+    """Data facts in the form of run.json; a few of the rows (n,), none sealed, as examples."""
     shown_elsewhere = ("name", "kind", "classes")
     table = {key: value for key, value in counted.items() if key not in shown_elsewhere}
     table["counts"] = dict(zip(data.classes, data.counts.tolist(), strict=True))
     table["shape"] = list(data.schema.shape)
+    table["repeats"] = first_repeats(data)
+    if data.kind == "table":
+        table["columns"], table["examples"] = column_table(data), example_rows(data, rows)
     table["skipped"] = [dataclasses.asdict(s) for s in data.skipped]
     table["notes"] = list(data.notes)
     return table

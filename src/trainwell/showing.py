@@ -20,12 +20,14 @@ from trainwell.techniques.augment.base import SIGNALS, Augmentation
 THUMBNAILS = 40  # pictures
 EXAMPLES = {"images": 8, "audio": 3}  # with augmented copies
 COPIES = 5
+CLASSES = 12  # of which one example is shown at least
 
 
 def augmented_examples(
     data: Dataset, augment: Sequence[Augment], rows: IntArray, seed: int
 ) -> dict[str, npt.NDArray[Any]] | None:
-    """Arrays "clean" (n, ...), "changed" (COPIES, n, ...) in the data's own type, and "rows" (n,).
+    """Arrays "clean" (n, ...), "changed" (COPIES, n, ...) in the data's own type; "rows" and
+    "labels" (n,).
 
     Only augmentations of pictures and sound themselves are shown, in the order of the recipe; what
     mixes rows or changes spectrograms is not. None where there is nothing to show.
@@ -45,17 +47,34 @@ def augmented_examples(
         low, high = (0.0, 255.0) if data.kind == "images" else (-32768.0, 32767.0)
         back = (x * scale).round().clamp(low, high)
         changed.append(back.to(clean.dtype).numpy())
-    return {"rows": chosen, "clean": clean.numpy(), "changed": np.stack(changed)}
+    found = {"rows": chosen, "labels": data.labels[chosen]}
+    return found | {"clean": clean.numpy(), "changed": np.stack(changed)}
+
+
+def one_of_each(labels: IntArray, rows: IntArray, most: int) -> IntArray:
+    """The first of the rows of each class, of the first classes.
+
+    >>> one_of_each(np.array([1, 0, 1, 0]), np.array([2, 3, 0, 1]), 5).tolist()
+    [3, 2]
+    """
+    _, first = np.unique(labels[rows], return_index=True)
+    return rows[first[:most]]
 
 
 def write_examples(
     folder: Path, data: Dataset, augment: Sequence[Augment], rows: IntArray, seed: int
 ) -> None:
-    """Write examples.npz (pictures of these rows) and augmented.npz, where there is something."""
+    """Write examples.npz (pictures, or a clip of each class, of these rows) and augmented.npz."""
     if data.kind == "images":
         some = sample_rows(rows, data.labels, THUMBNAILS, stream_seed(seed, "thumbnails"))
+        some = np.union1d(some, one_of_each(data.labels, rows, CLASSES))  # rare classes too
         np.savez_compressed(
             folder / "examples.npz", images=data.inputs[some], labels=data.labels[some]
+        )
+    elif data.kind == "audio":
+        some = one_of_each(data.labels, rows, CLASSES)
+        write_arrays(
+            folder / "examples.npz", {"clips": data.inputs[some], "labels": data.labels[some]}
         )
     changed = augmented_examples(data, augment, rows, seed)
     if changed is not None:

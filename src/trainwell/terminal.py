@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -27,14 +28,20 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     rows = [{"": "network", **_cells(scores, first)}]
     rows += [{"": b["name"], **_cells(b[part], first)} for b in result["baselines"] if b[part]]
     lines.append(table(rows, tuple(rows[0])))
+    lines += better_baseline(result)
     lines += imbalance(result)
     lines += [f"note: {w}" for w in result["warnings"]]
     lines += _race(result.get("race"))
     lines += _coach(result)
     lines += _voted(result.get("ensemble") or {})
     heavy = [f for f in result["findings"] if f["level"] != "note"]
+    late = bool(result.get("out_of_time"))
+    command = longer(result) if late else next_command(heavy, result["command"], changes)
     if heavy:
-        lines += ["", findings(heavy, next_command(heavy, result["command"], changes), most=5)]
+        lines += ["", findings(heavy, "" if late else command, most=5)]
+    if late:
+        lines += ["", "first    raise --budget or leave it out: time was up before the last epoch"]
+        lines += [f"next     {command}"] if command else []
     if light := len(result["findings"]) - len(heavy):
         lines.append(f"{light} note{'s' if light > 1 else ''} in the report")
     lines += ["", f"report   {report_path}"]
@@ -59,6 +66,33 @@ def _answer(result: Mapping[str, Any]) -> str:
     elif first != "accuracy":
         words = f"{first.replace('_', ' ').replace('f1', 'F1')} {a['value']:.1%} {on}"
     return f"{result['name']}: {words} (95 % interval {ends})"
+
+
+def better_baseline(result: Mapping[str, Any]) -> list[str]:
+    """Words about the best baseline, where it is shown to be better than the network."""
+    part = "test" if result["test"] else "validation"
+    found = [
+        (b["against"]["difference"]["value"], b)
+        for b in result["baselines"]
+        if b.get(part) and (b.get("against") or {}).get("verdict") == "worse"
+    ]
+    if not found:
+        return []
+    best = min(found, key=lambda f: f[0])[1]
+    gain = best["against"]["difference"]
+    value, low, high = (-100 * gain[k] for k in ("value", "high", "low"))
+    metric = best["against"]["metric"]
+    of = "" if metric == "accuracy" else f" of {metric.replace('_', ' ').replace('f1', 'F1')}"
+    todo = "try another network (--set model=...)"
+    if result.get("out_of_time"):
+        todo = "give the network more time"
+    elif any(f["level"] != "note" for f in result.get("findings") or []):
+        todo = "look at what is found below"
+    words = (
+        f"{best['name']} is better by {value:.1f} points{of} ({low:.1f} to {high:.1f}): "
+        f"use it, or {todo}"
+    )
+    return ["", *textwrap.wrap(words, 96)]
 
 
 def comparison(result: Mapping[str, Any], page: Path) -> str:
@@ -239,9 +273,15 @@ def imbalance(result: Mapping[str, Any], most: int = 8) -> list[str]:
     return lines
 
 
-def _cell_of(score: Mapping[str, Any]) -> str:
-    """A score with its interval, as far as there are any."""
+def _cell_of(score: Mapping[str, Any], share: bool = True) -> str:
+    """A score with its interval, as far as there are any; shares as they are rounded elsewhere.
+
+    >>> _cell_of({"value": 0.9075, "low": 0.9, "high": 1.0}), f"{0.9075:.1%}"
+    ('0.908 [0.900, 1.000]', '90.8%')
+    """
     ends = [score.get(e) for e in ("value", "low", "high")]
+    if share:
+        ends = [None if e is None else float(f"{100 * e:.1f}") / 100 for e in ends]
     value, low, high = ("-" if e is None else f"{e:.3f}" for e in ends)
     return value if value == "-" else f"{value} [{low}, {high}]"
 
@@ -253,7 +293,7 @@ def _cells(scores: Mapping[str, Any], first: str = "accuracy") -> dict[str, str]
     ordered = {first: names[first], **names}
     found = {}
     for key, title in ordered.items():
-        found[title] = _cell_of(scores[key])
+        found[title] = _cell_of(scores[key], share=key != "log_loss")
     return found
 
 
@@ -298,6 +338,30 @@ def next_command(
             if sign and command.startswith("trainwell fit") and changes(settings):
                 return _with_settings(command, f"--set {options}")
     return ""
+
+
+def longer(result: Mapping[str, Any]) -> str:
+    """The command again, with a budget in which all epochs have room; "" where there is none.
+
+    >>> run = {"command": "trainwell fit d.csv --budget 1m", "seconds": 60.0}
+    >>> longer(run | {"recipe": {"epochs": "8"}, "members": [{"epochs": 3}, {"epochs": 3}]})
+    'trainwell fit d.csv --budget 4m'
+    """
+    command = str(result["command"])
+    if not command.startswith("trainwell fit"):
+        return ""
+    members = result["members"]
+    planned = len(members) * int(result["recipe"]["epochs"])
+    share = sum(m["epochs"] for m in members) / max(planned, 1)
+    needed = 1.2 * result["seconds"] / max(share, 0.05)
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in ("--budget", "--out"):
+            next(words, None)
+        elif not word.startswith(("--budget=", "--out=")):
+            kept.append(word)
+    return shlex.join([*kept, "--budget", f"{math.ceil(needed / 60)}m"])
 
 
 def _with_settings(command: str, options: str) -> str:

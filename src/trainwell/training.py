@@ -88,6 +88,7 @@ class Work:
     warnings: list[str]
     deciding: Deciding  # the metric by which trainings are compared
     interrupted: bool = False
+    out_of_time: bool = False  # the budget ended the training of the networks
     began: float = 0.0  # seconds of the budget that were used when the networks began to train
     epoch_seconds: float = 0.0  # of one epoch of one network, as it was; 0 where none was trained
 
@@ -237,12 +238,16 @@ def train_members(work: Work) -> tuple[list[Trained], list[EpochScore], list[Pro
     with stop_at_interrupt(work.trainer):
         result = work.trainer.train(members, "training", end, keep_begun=True)
     torch.set_num_threads(work.threads)
+    if best := [t.accuracy for t in result.trained.values() if t.best_epoch]:
+        told = f"validation accuracy at the best epochs {accuracy_words(best)}"
+        work.progress.update(1.0, told)
     if result.history:
         work.epoch_seconds = (work.budget.used - work.began) / len(result.history)
     if result.stopped:
         work.interrupted = True
         work.progress.say("interrupted: keeping the best weights so far")
     elif result.late:
+        work.out_of_time = True
         done = len(result.history)
         work.warnings.append(
             f"the time budget of {work.budget.seconds:.0f} s ended training after {done} of "
@@ -328,12 +333,19 @@ def stop_at_interrupt(trainer: Stoppable) -> Iterator[None]:
 
 
 def _show(work: Work, seen: Seen, members: int) -> None:
-    low, high = min(seen.accuracy), max(seen.accuracy)
-    spread = f" ({low:.3f} to {high:.3f})" if len(seen.accuracy) > 1 else ""
     words = f"epoch {seen.epochs / members:.0f}/{work.recipe.epochs}, validation accuracy "
-    mean = sum(seen.accuracy) / len(seen.accuracy)
-    work.progress.update(seen.share, f"{words}{mean:.3f}{spread}")
+    work.progress.update(seen.share, words + accuracy_words(seen.accuracy))
     work.progress.measure(seen.epochs / members, seen.accuracy)
+
+
+def accuracy_words(values: Sequence[float]) -> str:
+    """The mean over networks, and their range.
+
+    >>> accuracy_words([0.9, 0.95]), accuracy_words([0.9])
+    ('0.925 (0.900 to 0.950)', '0.900')
+    """
+    mean, low, high = sum(values) / len(values), min(values), max(values)
+    return f"{mean:.3f}" + (f" ({low:.3f} to {high:.3f})" if len(values) > 1 else "")
 
 
 def out_of_fold(model: Model, data: Dataset, split: Split) -> tuple[IntArray, IntArray, Floats]:

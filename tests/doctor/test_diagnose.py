@@ -202,7 +202,9 @@ def test_what_is_missing_is_named() -> None:
     missing = {u.code: u for u in found.not_decidable}
     assert {"F01", "F05", "R04", "R06", "D14", "F02"} <= set(missing)
     assert "R02" not in missing and "R10" not in missing
-    assert missing["F05"].words == "minority-ignored needs confusion."
+    assert missing["F05"].words == (
+        "To see it would take which held-out rows were taken for which class."
+    )
     assert "Not decidable" in str(found)
 
 

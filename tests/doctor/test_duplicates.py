@@ -13,7 +13,14 @@ from trainwell.data.read import read
 from trainwell.data.samples import is_present
 from trainwell.data.split import Fold, SealedTest, Split, make_split
 from trainwell.doctor.data_checks import reference_scores
-from trainwell.doctor.duplicates import CHANCE, duplicates, near_duplicates, near_twins, twins_of
+from trainwell.doctor.duplicates import (
+    CHANCE,
+    NEAR,
+    duplicates,
+    near_duplicates,
+    near_twins,
+    twins_of,
+)
 from trainwell.doctor.sample import Sample
 from trainwell.doctor.simple_models import nearest
 from trainwell.doctor.views import shift_distances
@@ -154,3 +161,20 @@ def test_reference_scores_are_those_of_usual_models(
     assert found["linear"] > linear and found["neighbours"] > neighbours
     assert ("tree" in found) == (data.kind == "table")
     assert found == reference_scores(data, split, 0) and split.sealed.openings == ()
+
+
+@pytest.mark.parametrize(
+    ("share", "level", "limit"), [(0.03, "note", CHANCE), (0.3, "warning", NEAR)]
+)
+def test_near_copies_are_told_in_plain_words(share: float, level: str, limit: float) -> None:
+    """The threshold that is named is the one that fired; no distances, no dimensions."""
+    data = sample("satellite")
+    rng = np.random.default_rng(0)
+    rows, count = rng.permutation(len(data)), round(share * len(data))
+    inputs = data.inputs.copy()
+    of = inputs[rows[count : 2 * count]]
+    inputs[rows[:count]] = of + rng.normal(size=of.shape) * 0.02 * inputs.std(axis=0)
+    found = near_duplicates(looked(dataclasses.replace(data, inputs=inputs)))
+    assert (found.level, found.threshold) == (level, limit)
+    assert "look like changed copies (chance alone gives about 0.5%)" in found.words
+    assert not {"distance", "dimensions", "sixth"} & set(found.words.split())

@@ -307,6 +307,22 @@ def test_a_gap_needs_a_loss_that_rose() -> None:
     assert level(fit_rules.overfitting(helped, LIMITS)) == "warning"
 
 
+def test_an_unstable_or_cut_training_is_not_overfitting() -> None:
+    """Both losses rise: the weights got worse for all rows, which is no learning by heart."""
+    apart = {"train_accuracy": curve([0.6, 0.9, 0.8]), "val_accuracy": curve([0.5, 0.7, 0.6])}
+    short = curve([1.2, 0.6, 0.9])
+    lost = {**apart, "val_loss": short + 0.5}
+    assert level(fit_rules.overfitting(made(short, series=lost), LIMITS)) == "note"
+    kept = made(curve([1.2, 0.6, 0.55]), series=lost)
+    assert level(fit_rules.overfitting(kept, LIMITS)) == "warning"
+    # Where only some epochs were scored on training rows, those say it.
+    gaps = curve([1.2, 0.6, 0.9, 1.0])
+    gaps[:, 2] = np.nan
+    more = {"train_accuracy": curve([0.6, 0.9, 0.8, 0.8]), "val_accuracy": curve([0.5, 0.6] * 2)}
+    rose = made(gaps, series={**more, "val_loss": curve([1.7, 1.1, 1.4, 1.5])})
+    assert level(fit_rules.overfitting(rose, LIMITS)) == "note"
+
+
 def test_augmentation_that_hurts() -> None:
     hurts = raced(arm("no augmentation", 0.95, 0.2))
     assert level(fit_rules.augmentation_hurts(hurts, LIMITS)) == "warning"

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import trainwell as tw
@@ -131,13 +132,32 @@ def fixed() -> set[str]:
     return set(NUMBER.findall(re.sub(r"<[^>]*>", " ", plain))) | {"95", "0.5"}
 
 
-@pytest.fixture(scope="module", params=["iris", "digits"])
+def mixed() -> Any:
+    """A table with words, dates, missing cells and repeats."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=160)
+    frame = pd.DataFrame(
+        {
+            "size": np.where(rng.random(160) < 0.1, np.nan, size.round(3)),
+            "colour": rng.choice(["red", "blue", "mauve"], 160, p=[0.6, 0.38, 0.02]),
+            "since": pd.Timestamp("2019-01-01") + pd.to_timedelta(rng.integers(0, 900, 160), "D"),
+            "kind": np.where(size + rng.normal(size=160) > 0, "large", "small"),
+        }
+    )
+    return pd.concat([frame, frame.iloc[:5]], ignore_index=True)
+
+
+@pytest.fixture(scope="module", params=["iris", "digits", "mixed"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("traced") / request.param
     quick: dict[str, Any] = {"epochs": 4, "lr": 0.01}
     if request.param == "digits":
         quick["model"] = tw.Mlp(hidden=(16,))
-    done = tw.fit(request.param, settings=quick, folds=2, seeds=2, coach=False, out=folder)
+    source = mixed() if request.param == "mixed" else request.param
+    target = "kind" if request.param == "mixed" else None
+    done = tw.fit(source, target=target, settings=quick, folds=2, seeds=2, coach=False, out=folder)
     return done.folder
 
 

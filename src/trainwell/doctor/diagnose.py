@@ -27,6 +27,7 @@ from trainwell.doctor import (
 )
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import LEVELS, ORDER, Finding, worst_first
+from trainwell.doctor.missing import missing_words
 from trainwell.doctor.network_remedies import with_settings
 from trainwell.doctor.thresholds import THRESHOLDS, Thresholds
 from trainwell.doctor.weighing import race_explains, weighed, without_harm
@@ -273,7 +274,7 @@ def diagnose(evidence: Evidence, limits: Thresholds = THRESHOLDS, ended: bool = 
         if not evidence.members:
             missing = missing or ("a training",)
         if missing:
-            words = f"{rule.name} needs {' and '.join(m.replace('|', ' or ') for m in missing)}."
+            words = f"{missing_words(missing)}."
             unknown.append(Undecidable(rule.code, rule.name, missing, words))
             continue
         with np.errstate(over="ignore"):  # of losses of 1e308, ratios are infinite

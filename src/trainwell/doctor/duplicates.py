@@ -127,13 +127,13 @@ def near_duplicates(sample: Sample) -> Check:
     if apart.sum() < 30:
         return unsaid("D05", "near-duplicates", "there are too few different rows to compare")
     kept = base[apart]
-    near, distance, twin, size, limit = twins_of(data, queries, kept)
+    near, distance, twin, size, _ = twins_of(data, queries, kept)
     count, share = int(near.sum()), wilson(int(near.sum()), len(near))
-    compared = f"{counted(len(queries), 'held-out row')} compared with {len(kept):,} training rows"
     words = (
-        f"{counted(count, 'row')} ({share.value:.1%}) far nearer to one training row than usual "
-        f"(nearest over sixth distance below {limit:.2f}; chance gives {CHANCE:.1%} in "
-        f"{size:.1f} dimensions). {compared[0].upper()}{compared[1:]}"
+        f"{counted(count, 'row')} ({share.value:.1%}) of {len(queries):,} held-out rows "
+        f"{'is' if count == 1 else 'are'} so close to one of {len(kept):,} training rows that "
+        f"{'it looks like a changed copy' if count == 1 else 'they look like changed copies'} "
+        f"(chance alone gives about {CHANCE:.1%})"
     )
     level: Level = "pass"
     if share.low > CHANCE:
@@ -151,7 +151,8 @@ def near_duplicates(sample: Sample) -> Check:
         Remedy("make changed copies after dividing, from training rows only"),
     )
     return Check(
-        "D05", "near-duplicates", level, share.value, NEAR, words + ".",
+        "D05", "near-duplicates", level, share.value, NEAR if level == "warning" else CHANCE,
+        words + ".",
         mend if level != "pass" else (), "Data augmentation",
     )  # fmt: skip
 

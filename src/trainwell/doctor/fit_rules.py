@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from trainwell.doctor import reading, series
-from trainwell.doctor.evidence import Evidence
+from trainwell.doctor.evidence import Evidence, Floats
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
 from trainwell.doctor.rate_rules import (
     learning_rate_too_high,
@@ -25,6 +25,7 @@ from trainwell.stats import Interval
 SLIDE = "Performance plot"
 REGULARISED = ("regularised", "more dropout", "more L2")  # arms of a race
 LARGER = ("wider", "deeper", "longer")
+ROSE_TOO = 0.1  # of the rise in validation loss, above which the training loss rose with it
 
 
 def gap(evidence: Evidence, limits: Thresholds) -> Interval | None:
@@ -56,13 +57,15 @@ def overfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
     """F01: training rows are learned by heart.
 
     What it sees: training accuracy surely above validation accuracy, and a validation loss that
-    rose since its minimum, or a race arm with more regularisation that wins.
+    rose since its minimum while the training loss did not, or a race arm with more regularisation
+    that wins.
     Why it matters: what is learned at the end holds for the training rows alone.
     Evidence: lower end of the gap above `gap` and `gap_share` of the validation error; a warning
     if it is also above `gap_large` and the loss rose by `loss_rise` and `rise_errors` standard
     errors, or an arm wins; otherwise a note.
     When it is wrong: a network that reaches 100 % on training rows is healthy while validation
-    does not suffer. Rows of one person or clip in both parts hide a gap.
+    does not suffer. Rows of one person or clip in both parts hide a gap. Where both losses rise
+    together training is unstable or was cut off, which says nothing about learning by heart.
     Remedies: more data or augmentation; L2 and dropout 0.5; stop earlier; a smaller network.
     Slide: "Performance plot" (big gap = overfitting: increase regularization strength).
     """
@@ -120,14 +123,30 @@ def overfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:
 
 
 def _risen(evidence: Evidence, limits: Thresholds) -> tuple[reading.Mask, float]:
-    """Members whose validation loss rose materially since its minimum, and by how much."""
+    """Members whose validation loss rose materially since its minimum, while their training loss
+    did not rise with it; and by how much, the mean over members."""
     loss, error = reading.curves(evidence, "val_loss"), reading.curves(evidence, "val_error")
+    train = reading.curves(evidence, "train_loss")
     found = [rise_since_best(c, e) for c, e in zip(loss, error, strict=True)]
     share = np.array([f[1] for f in found])
     errors = np.array([f[2] for f in found])
     mask = (share >= limits.loss_rise) & (np.isnan(errors) | (errors >= limits.rise_errors))
+    rows = zip(train, loss, found, strict=True)
+    mask &= ~np.array([_rose_too(t, v, int(f[0])) for t, v, f in rows], dtype=np.bool_)
     mean = series.average(share[np.isfinite(share)]) if np.isfinite(share).any() else 0.0
     return mask, mean
+
+
+def _rose_too(train: Floats, val: Floats, since: int) -> bool:
+    """Whether the training loss (E,) rose by ROSE_TOO of the rise of the validation loss, from the
+    epoch at place `since` to the end; False where it was not written down."""
+    known = np.flatnonzero(np.isfinite(train))
+    if not len(known):
+        return False
+    before = known[known <= since]
+    start = float(train[before[-1] if len(before) else known[0]])
+    rise = float(series.part(train[known], 0.9).mean()) - start
+    return rise > ROSE_TOO * (float(series.part(val, 0.9).mean()) - float(val[since]))
 
 
 def underfitting(evidence: Evidence, limits: Thresholds) -> Finding | None:

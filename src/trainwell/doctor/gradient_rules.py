@@ -12,6 +12,7 @@ from trainwell.doctor import reading, series, signals
 from trainwell.doctor.evidence import Evidence, Floats
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
 from trainwell.doctor.initial_rules import HE, weights_begin_too_large
+from trainwell.doctor.layer_numbers import place_of
 from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
 from trainwell.doctor.reading import Mask
 from trainwell.doctor.thresholds import Thresholds
@@ -183,12 +184,13 @@ def _idle(evidence: Evidence, limits: Thresholds, name: str) -> Finding | None:
             relu(evidence.setup),
             batch_norm(evidence.setup),
         )
+    place = place_of(layers[worst].name, (layer.name for layer in layers))
     return Finding(
         code,
         title,
         level,
         0.85 if level != "note" else 0.5,
-        f"In layer {layers[worst].name}, {reading.percent(over.value)} of the units {words} at the "
+        f"In hidden layer {place}, {reading.percent(over.value)} of the units {words} at the "
         f"end ({reading.percent(began)} at the start){reading.of_members(mask)}"
         + (", though the loss fell all the same." if level == "note" else "."),
         (Measure(f"{name}_share", over.value, *_ends(over.low, over.high), bound),),

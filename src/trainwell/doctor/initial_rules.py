@@ -10,6 +10,7 @@ import numpy as np
 from trainwell.doctor import reading, series, signals
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding, Level, Measure, Remedy, Where
+from trainwell.doctor.layer_numbers import place_of
 from trainwell.doctor.network_remedies import batch_norm
 from trainwell.doctor.reading import Mask
 from trainwell.doctor.thresholds import Thresholds
@@ -35,7 +36,8 @@ def weights_begin_equal(evidence: Evidence, limits: Thresholds) -> Finding | Non
     zero = (weight[:, :, 0] == 0).mean(axis=1) >= limits.agree
     if not zero.any() or not reading.is_stuck(evidence, limits):
         return None
-    names = ", ".join(layer.name for layer, z in zip(layers, zero, strict=True) if z)
+    begun = [layer.name for layer, z in zip(layers, zero, strict=True) if z]
+    names = ", ".join(place_of(name, (layer.name for layer in layers)) for name in begun)
     return Finding(
         "I01",
         "weights-begin-at-zero",
@@ -45,7 +47,7 @@ def weights_begin_equal(evidence: Evidence, limits: Thresholds) -> Finding | Non
         "and the loss stays at what a guess costs.",
         (Measure("norm_of_weights", 0.0, threshold=0.0),),
         (HE,),
-        Where("layers", layer=names.split(", ")[0]),
+        Where("layers", layer=begun[0]),
         SLIDE,
     )
 

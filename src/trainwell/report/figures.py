@@ -169,7 +169,7 @@ def ladder(facts: Json) -> str:
         lr = known(rate.get("lr"))
         if lr is not None:
             rungs.append(plots.Rung(lr, value, low, high, bool(rate.get("diverged"))))
-    if not rungs:
+    if not any(r.value is not None for r in rungs):
         return ""
     chosen = known((facts.get("ladder") or {}).get("chosen"))
     return plots.ladder(
@@ -194,7 +194,7 @@ def confusion(facts: Json) -> str:
         name="confusion",
         title="Confusion matrix",
         desc=f"{right} of {total} rows lie on the diagonal; the table below gives each class.",
-        width=400.0 if len(classes) <= 12 else WIDE,
+        width=380.0 if len(classes) <= 12 else WIDE,
     )
 
 
@@ -273,13 +273,11 @@ def contact_sheet(
     if not kinds:
         return None
     columns = min(columns, max(int((labels == k).sum()) for k in kinds))
-    alpha = np.full((len(images), 1, *images.shape[2:]), 255, np.uint8)
-    colour = images[:, :3].repeat(3, axis=1) if images.shape[1] == 1 else images[:, :3]
-    opaque = np.concatenate([colour, alpha], axis=1).astype(np.uint8)
-    blank = np.zeros((columns, 4, *images.shape[2:]), np.uint8)
-    rows = [np.concatenate([opaque[labels == k], blank])[:columns] for k in kinds]
+    blank = np.zeros((columns, *images.shape[1:]), np.uint8)
+    rows = [np.concatenate([images[labels == k], blank])[:columns] for k in kinds]
+    there = [np.arange(columns) < int((labels == k).sum()) for k in kinds]
     return {
-        "source": plots.thumbnails(np.concatenate(rows), columns),
+        "source": plots.thumbnails(np.concatenate(rows), columns, there=np.concatenate(there)),
         "names": [classes[k] for k in kinds],
         "pixelated": max(images.shape[2:]) < 48,
         "left_out": len(classes) - len(kinds),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.doctor.layer_numbers import layer_words
 from trainwell.report import plots
 from trainwell.report.numbers import known
 
@@ -111,14 +112,15 @@ def layer_marks(facts: Json) -> dict[str, str]:
 def layer_pictures(facts: Json, probes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Silent or saturated units, and update over weight, by layer and epoch: mean over members."""
     marks, found = layer_marks(facts), {}
+    layers = layer_words((str(row["layer"]), _has_weights(row)) for row in probes)
     units, labels = _table(probes, ("dead", "saturated"))
     if labels:
         words = [
-            [_told(label, j, v, "{:.0%} of its units") for j, v in enumerate(row)]
+            [_told(layers[label], j, v, "{:.0%} of its units") for j, v in enumerate(row)]
             for label, row in zip(labels, units, strict=True)
         ]
         found["units"] = plots.heat(
-            [f"layer {label}" for label in labels],
+            [layers[label] for label in labels],
             units,
             np.clip(np.nan_to_num(units), 0, 1),
             words,
@@ -134,11 +136,11 @@ def layer_pictures(facts: Json, probes: Sequence[Mapping[str, Any]]) -> dict[str
             logs = np.log10(np.where(updates > 0, updates, np.nan))
         shades = np.clip((logs - low) / (high - low), 0, 1)
         words = [
-            [_told(label, j, v, "update / weight {:.2g}") for j, v in enumerate(row)]
+            [_told(layers[label], j, v, "update / weight {:.2g}") for j, v in enumerate(row)]
             for label, row in zip(labels, updates, strict=True)
         ]
         found["updates"] = plots.heat(
-            [f"layer {label}" for label in labels],
+            [layers[label] for label in labels],
             updates,
             np.nan_to_num(shades),
             words,
@@ -150,8 +152,19 @@ def layer_pictures(facts: Json, probes: Sequence[Mapping[str, Any]]) -> dict[str
     return found
 
 
+def _has_weights(row: Mapping[str, Any]) -> bool:
+    return known(row.get("weight")) is not None
+
+
+def initial_rows(facts: Json) -> list[dict[str, Any]]:
+    """The table of the initial weights, layers by number instead of by the name of a module."""
+    rows = [r for r in facts.get("initial") or [] if isinstance(r, Mapping)]
+    words = layer_words((str(r.get("layer")), _has_weights(r)) for r in rows)
+    return [dict(r) | {"layer": words[str(r.get("layer"))]} for r in rows]
+
+
 def _told(label: str, epoch: int, value: float, form: str) -> str:
-    return f"layer {label}, epoch {epoch}\n{form.format(value)}" if math.isfinite(value) else ""
+    return f"{label}, epoch {epoch}\n{form.format(value)}" if math.isfinite(value) else ""
 
 
 def _table(probes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[Floats, list[str]]:

@@ -12,7 +12,10 @@ from trainwell.errors import DataError
 from trainwell.files import write_whole
 from trainwell.report import plots
 from trainwell.report.figures import both
-from trainwell.report.page import duration, environment, judged, points
+from trainwell.report.numbers import finite
+from trainwell.report.page import environment
+from trainwell.report.verdict import SCORES, SHARES, deciding, judged
+from trainwell.report.words import duration, points
 
 Json = Mapping[str, Any]
 SETTINGS = ("model", "augment", "regularize", "optimizer", "schedule", "lr", "balance")
@@ -32,7 +35,7 @@ def write_gallery(folder: Path) -> Path:
     page = (
         environment()
         .get_template("gallery.html")
-        .render(groups=groups(runs), broken=broken, folder=folder.name or str(folder))
+        .render(groups=groups(runs), broken=broken, folder=folder.resolve().name or str(folder))
     )
     out = folder / "gallery.html"
     write_whole(out, page.encode())
@@ -100,11 +103,53 @@ def _group(
                 "link": f"{name}/report.html",
                 "scores": facts.get(part) or {},
                 "time": duration(facts.get("seconds")),
-                "started": str(facts.get("started") or ""),
+                "started": started(facts.get("started")),
+                "baseline": best_baseline(facts, part),
                 "settings": [str((facts.get("recipe") or {}).get(k)) for k in differing],
             }
             for name, facts in ordered
         ],
+    }
+
+
+def started(stamp: Any) -> str:
+    """The time of a run without seconds.
+
+    >>> started("2026-11-23T16:04:59"), started(None)
+    ('2026-11-23 16:04', '')
+    """
+    return str(stamp or "")[:16].replace("T", " ")
+
+
+BASELINE_WORDS = {
+    "better": "network better",
+    "worse": "baseline better",
+    "no difference that matters": "as good",
+    "not shown": "not shown which is better",
+}
+
+
+def best_baseline(facts: Json, part: str) -> dict[str, str] | None:
+    """The best baseline of a run on the same rows: name, score, and how it stands to the run.
+
+    Best by the metric that decides in the run, or by accuracy where that is the log loss.
+    """
+    first = deciding(facts) if deciding(facts) in SHARES else "accuracy"
+    found = [
+        (float(value), b)
+        for b in facts.get("baselines") or []
+        if finite(value := ((b.get(part) or {}).get(first) or {}).get("value"))
+    ]
+    if not found:
+        return None
+    value, best = max(found, key=lambda f: f[0])
+    of = "" if first == "accuracy" else f" {SCORES[first].lower()}"
+    word = str((best.get("against") or {}).get("verdict") or "")
+    return {
+        "name": str(best.get("name")),
+        "score": f"{points(value)} %{of}",
+        "word": BASELINE_WORDS.get(word, word),
+        "mark": "warning-text" if word == "worse" else "",
     }
 
 

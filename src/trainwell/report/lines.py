@@ -286,7 +286,8 @@ def ladder(
     width: float = 356,
     height: float = 236,
 ) -> str:
-    """Validation loss over learning rates (log axis); the chosen one filled, × where diverged."""
+    """Validation loss over learning rates (log axis); the chosen one filled, × where
+    diverged, a small grey dot above where a rate was not tried."""
     rungs = sorted((r for r in rungs if r.lr > 0), key=lambda r: r.lr)
     fine = [r for r in rungs if r.value is not None and math.isfinite(r.value) and not r.diverged]
     if not fine:
@@ -314,7 +315,10 @@ def ladder(
 def _rung(r: Rung, is_chosen: bool, x: Scale, y: Scale) -> list[str]:
     at, top, bottom = x(r.lr), y.end, y.start
     strip = (at - 9, top - 14, 18, bottom - top + 14)
-    if r.diverged or r.value is None or not math.isfinite(r.value):
+    if r.value is None and not r.diverged:
+        mark = svg.circle(at, top - 9, 2.5, "dot muted")
+        return [mark, svg.rect(*strip, "hit", f"{r.lr:g}: not tried, there was no time")]
+    if r.value is None or r.diverged or not math.isfinite(r.value):
         cross = svg.text(at, top - 4, "×", "cross", "middle")
         return [cross, svg.rect(*strip, "hit", f"{r.lr:g}: diverged")]
     part = "val" if is_chosen else "muted"

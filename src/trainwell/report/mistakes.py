@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwell.report.media import png_uri, wav_uri
+from trainwell.report.media import SECONDS, playable, png_uri
 
 Json = Mapping[str, Any]
 SIDE = 96  # pixels of the longer side of a picture
-SECONDS = 3.0  # of each clip that are kept in the page
 HEIGHT = 64  # rows of a spectrogram
 
 
@@ -33,17 +32,18 @@ def cards(facts: Json, inputs: Any) -> list[dict[str, Any]]:
     """
     found: list[dict[str, Any]] = []
     mistakes: Sequence[Json] = facts.get("mistakes") or []
+    table = facts.get("kind") == "table"
     shown = np.asarray(inputs) if inputs is not None and len(inputs) == len(mistakes) else None
     rate = int(((facts.get("data") or {}).get("clips") or {}).get("rate") or 0)
     for place, mistake in enumerate(mistakes):
         card = dict(mistake)
+        card["ordinary"] = table and not mistake.get("unusual")
         if shown is not None and shown.ndim == 4:
             card["picture"] = picture_uri(shown[place])
             card["pixelated"] = max(shown.shape[2:]) < 48
         elif shown is not None and shown.ndim == 2 and rate:
-            clip = shown[place][: int(SECONDS * rate)]
-            card["picture"] = spectrogram_uri(clip, rate)
-            card["sound"] = wav_uri(clip, rate)
+            card["picture"] = spectrogram_uri(shown[place], rate)
+            card["sound"] = playable(shown[place], rate, len(shown))
         found.append(card)
     return found
 
@@ -61,12 +61,14 @@ def picture_uri(pixels: npt.NDArray[np.uint8], side: int = SIDE) -> str:
 def spectrogram_uri(clip: npt.NDArray[np.int16], rate: int) -> str:
     """Loudness by time and pitch: (T,) samples as the data URI of a PNG, low tones at the bottom.
 
-    Frames of 25 ms every 10 ms with a Hann window; 60 dB below the loudest is white.
+    Of the first SECONDS: frames of 25 ms every 10 ms with a Hann window; 60 dB below the loudest
+    is white.
     """
     from PIL import Image
 
     size = max(16, int(0.025 * rate))
     hop = max(4, int(0.010 * rate))
+    clip = clip[: int(SECONDS * rate)]
     sound = np.pad(clip.astype(np.float64), (0, max(0, size - len(clip))))
     frames = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2

@@ -19,8 +19,22 @@ import numpy as np
 from trainwell.errors import DataError
 from trainwell.report import coaching, ensemble, figures, findings, generated
 from trainwell.report.augmented import augmented_sheet, read_augmented
+from trainwell.report.contents import with_contents
+from trainwell.report.data import column_rows, data_rows, sounds
 from trainwell.report.mistakes import cards, read_mistakes
 from trainwell.report.numbers import finite
+from trainwell.report.verdict import (
+    SCORES,
+    chosen,
+    deciding,
+    gap,
+    judged,
+    sample_words,
+    trust,
+    verdict,
+)
+from trainwell.report.words import duration, plain, score_cell
+from trainwell.report.words import points as points  # other pages take it from here
 from trainwell.run import whole
 
 if TYPE_CHECKING:
@@ -28,35 +42,11 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
-SCORES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "log_loss": "Log loss",
-    "ece": "Calibration error",
+PARTS = {
+    "test": "Test, sealed",
+    "validation": "Validation, out of fold",
+    "train": "Training, mean of single networks",
 }
-PARTS = {"test": "Test, sealed", "validation": "Validation, out of fold", "train": "Training"}
-
-# Facts about the data, in the order of the page; the others are drawn or listed elsewhere.
-DATA_NAMES = {
-    "rows": "Rows",
-    "official_test_rows": "Rows of the official test part",
-    "shape": "Shape of one example",
-    "features": "Features",
-    "picture": "Picture",
-    "clips": "Clips",
-    "range": "Smallest to largest value",
-    "imbalance": "Largest to smallest class",
-    "duplicates": "Rows that repeat an earlier one",
-    "conflicting_rows": "Rows with a twin of another label",
-    "official_test_duplicates": "Official test rows that occur in training",
-    "missing_cells": "Missing cells",
-    "missing": "Missing cells by column",
-    "constant_features": "Constant features",
-    "groups": "Groups",
-}
-DATA_ELSEWHERE = ("counts", "skipped", "notes")
 
 
 def write_report(run: Path) -> Path:
@@ -114,14 +104,15 @@ def _number(cell: Any) -> float:
 
 
 def read_examples(run: Path) -> tuple[Any, Any] | None:
-    """Pictures (M, C, H, W) and labels (M,) of examples.npz, or None."""
+    """Pictures (M, C, H, W) or clips (M, T), and labels (M,), of examples.npz; or None."""
     path = run / "examples.npz"
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:
-        if not {"images", "labels"} <= set(stored.files):
+        shown = next((name for name in ("images", "clips") if name in stored.files), None)
+        if shown is None or "labels" not in stored.files:
             return None
-        return stored["images"], stored["labels"]
+        return stored[shown], stored["labels"]
 
 
 def render(
@@ -134,7 +125,7 @@ def render(
     augmented: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as text."""
-    return (
+    page = (
         environment()
         .get_template("page.html")
         .render(
@@ -144,6 +135,8 @@ def render(
             score_names=score_names(facts),
             yardsticks=yardsticks(facts),
             parts=[(PARTS[p], facts[p]) for p in PARTS if facts.get(p)],
+            sample=sample_words(facts),
+            chosen=chosen(facts),
             figures=figures.all_figures(facts, history, examples, probes),
             findings=findings.numbered(facts),
             coach=coaching.view(facts),
@@ -155,10 +148,14 @@ def render(
             augmented=augmented,
             generated=generated.sections(facts, folder),
             data_rows=data_rows(facts.get("data") or {}),
+            columns=column_rows(facts.get("data") or {}),
+            sounds=sounds(facts, examples),
+            initial=findings.initial_rows(facts),
             folder=contents(folder) if folder else [],
             voting=ensemble.view(facts.get("ensemble")),
         )
     )
+    return with_contents(page)
 
 
 def environment() -> jinja2.Environment:
@@ -186,79 +183,7 @@ def contents(folder: Path) -> list[str]:
     return sorted(names | {"report.html"})
 
 
-# ---- words made of numbers ------------------------------------------------------------------
-
-
-def points(value: Any, digits: int = 1) -> str:
-    """A share as per cent without the sign.
-
-    >>> points(0.98333), points(None)
-    ('98.3', '–')
-    """
-    return f"{100 * value:.{digits}f}" if finite(value) else "–"
-
-
-def score_cell(interval: Any, name: str = "") -> tuple[str, str]:
-    """A score and its interval as a table shows them.
-
-    >>> score_cell({"value": 0.98333, "low": 0.9642, "high": 0.9924}, "accuracy")
-    ('98.3 %', '96.4–99.2')
-    >>> score_cell({"value": 0.0621, "low": None, "high": None}, "log_loss")
-    ('0.062', '')
-    """
-    if not isinstance(interval, Mapping) or not finite(interval.get("value")):
-        return "–", ""
-    low, value, high = (interval.get(k) for k in ("low", "value", "high"))
-    ends = finite(low) and finite(high)
-    if name == "log_loss":
-        return f"{value:.3f}", f"{low:.3f}–{high:.3f}" if ends else ""
-    return f"{points(value)} %", f"{points(low)}–{points(high)}" if ends else ""
-
-
-def duration(seconds: Any) -> str:
-    """Seconds in words.
-
-    >>> duration(41.2), duration(185), duration(7320)
-    ('41.2 s', '3 min 5 s', '2 h 2 min')
-    """
-    if not finite(seconds):
-        return "–"
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def plain(value: Any) -> str:
-    """Any JSON value on one line, as a person would write it.
-
-    >>> plain({"train": 3, "test": 1}), plain([]), plain(84234), plain(True), plain(0.05)
-    ('train 3, test 1', 'none', '84,234', 'yes', '0.05')
-    """
-    if value is None or value == [] or value == {}:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {plain(v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
-    return str(value)
-
-
-def judged(facts: Json) -> str:
-    """The part the headline speaks of: the test part where there is one."""
-    return "test" if facts.get("test") else "validation"
-
-
-def deciding(facts: Json) -> str:
-    """The metric that decided and is told first."""
-    name = str((facts.get("metric") or {}).get("name") or "accuracy")
-    return name if name in SCORES else "accuracy"
+# ---- words about the run ----------------------------------------------------------------------
 
 
 def score_names(facts: Json) -> dict[str, str]:
@@ -295,106 +220,3 @@ def headline(facts: Json) -> dict[str, str]:
         "interval": interval,
         "part": part,
     }
-
-
-def verdict(facts: Json) -> str:
-    """One sentence: do the intervals show that the network beats the best baseline?"""
-    part = judged(facts)
-    first = deciding(facts) if deciding(facts) in SHARES else "accuracy"
-    network = (facts.get(part) or {}).get(first) or {}
-    found = [
-        (scores["value"], str(b.get("name")), scores)
-        for b in facts.get("baselines") or []
-        if finite((scores := (b.get(part) or {}).get(first) or {}).get("value"))
-    ]
-    if not found or not finite(network.get("value")):
-        return ""
-    value, name, scores = max(found, key=lambda f: f[0])
-    gap = 100 * (network["value"] - value)
-    ahead = f"{abs(gap):.1f} points {'above' if gap >= 0 else 'below'}"
-    by = "" if first == "accuracy" else f", {SCORES[first].lower()}"
-    best = f"the best baseline ({name}, {points(value)} %{by})"
-    ends = [network.get("low"), network.get("high"), scores.get("low"), scores.get("high")]
-    if not all(map(finite, ends)):
-        return f"The network is {ahead} {best}; without intervals that shows little."
-    if network["low"] > scores["high"]:
-        return (
-            f"The network is {ahead} {best}, and the two intervals do not overlap: "
-            "on data like these, the network is better."
-        )
-    if network["high"] < scores["low"]:
-        return (
-            f"The network is {ahead} {best}, and the two intervals do not overlap: "
-            f"on data like these, use {name} instead."
-        )
-    if abs(gap) < 0.05:
-        return (
-            f"The network and {best} {'are equally often right' if not by else 'score alike'}: "
-            "these rows do not show that the network is needed."
-        )
-    side = "better" if gap > 0 else "worse"
-    return (
-        f"The network is {ahead} {best}, but the two intervals overlap: these "
-        f"{plain((facts.get(part) or {}).get('n'))} rows alone do not show that it is {side}. "
-        "Nor do they show that the two are equal."
-    )
-
-
-def gap(facts: Json) -> str:
-    """Training against validation accuracy, in words."""
-    train, validation = (
-        ((facts.get(p) or {}).get("accuracy") or {}).get("value") for p in ("train", "validation")
-    )
-    if not finite(train) or not finite(validation):
-        return ""
-    return (
-        f"With the weights of each member's best epoch: {points(train)} % right on training rows, "
-        f"{points(validation)} % on validation rows, a gap of "
-        f"{points(train - validation)} points."
-    )
-
-
-def trust(facts: Json) -> str:
-    """Is the network as often right as it is sure? In words, with the calibration error."""
-    scores = facts.get(judged(facts)) or {}
-    error, right = scores.get("ece") or {}, scores.get("accuracy") or {}
-    bins = facts.get("reliability") or []
-    rows = sum(b["n"] for b in bins)
-    if not rows or not finite(error.get("value")) or not finite(right.get("value")):
-        return ""
-    sure = sum(b["n"] * b["confidence"] for b in bins) / rows
-    told = (
-        f"On average it is {points(sure)} % sure and {points(right['value'])} % right; "
-        f"the calibration error is {points(error['value'])} points"
-    )
-    if all(finite(error.get(k)) for k in ("low", "high")):
-        told += f" (95 % interval {points(error['low'])}–{points(error['high'])})"
-    off = [b for b in bins if not b["accuracy"]["low"] <= b["confidence"] <= b["accuracy"]["high"]]
-    if not off:
-        return f"{told}. No bin is outside its interval: take its probabilities at their word."
-    over = sum(b["confidence"] > b["accuracy"]["high"] for b in off)
-    side = "too sure" if over == len(off) else "not sure enough" if not over else "off"
-    return f"{told}. In {len(off)} of {len(bins)} bins it is {side}."
-
-
-def data_rows(data: Json) -> list[tuple[str, str]]:
-    """Facts about the data as (name, value), without those drawn or listed elsewhere."""
-    ordered = [k for k in DATA_NAMES if k in data] + [
-        k for k in data if k not in DATA_NAMES and k not in DATA_ELSEWHERE
-    ]
-    rows = []
-    for key in ordered:
-        value = data[key]
-        words = plain(value)
-        if key == "shape" and isinstance(value, list | tuple):
-            words = " × ".join(map(str, value))
-        elif key == "range" and isinstance(value, list | tuple):
-            words = " to ".join(map(plain, value))
-        elif key == "imbalance" and finite(value):
-            words = f"{value:.2f} : 1"
-        elif key == "groups" and isinstance(value, Mapping):
-            words = f"{len(value):,} ({plain(dict(list(value.items())[:6]))}" + (
-                ", …)" if len(value) > 6 else ")"
-            )
-        rows.append((DATA_NAMES.get(key, key.replace("_", " ").capitalize()), words))
-    return rows

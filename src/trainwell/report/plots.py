@@ -119,7 +119,14 @@ def recall(
     if len(rows) > most:
         rows = sorted(rows, key=lambda r: 2.0 if r.value is None else r.value)[:most]
     return intervals(
-        rows, name=name, title=title, desc=desc, width=width, row_height=22, guide=False
+        rows,
+        name=name,
+        title=title,
+        desc=desc,
+        width=width,
+        row_height=22,
+        guide=False,
+        letters=int(width / 20),
     )
 
 
@@ -228,34 +235,34 @@ def confusion(
     if size == 0 or len(table) != size:
         return nothing(name, title, desc, width)
     named = size <= 30
-    labels = [svg.shorten(c, 12) for c in classes] if named else []
-    longest = max(map(len, labels), default=0)
-    turned = named and longest > 3
-    left = 30 + 6.6 * longest if named else 30.0
-    top = (24 + 4.7 * longest if turned else 36.0) if named else 22.0
-    cell = min((width - left - 6) / size, 44.0)
+    # Names may be as long as leaves cells half of the width, or 44 pixels each; 80 pixels anyway.
+    wanted = min(44.0, 0.5 * width / size) * (size - 0.5)
+    most = max(80.0, min(190.0, (width - 30 - wanted) / 1.77))
+    labels = [svg.fitted(c, most) for c in classes] if named else []
+    longest = max(map(svg.width_of, labels), default=0.0)
+    turned = named and longest > 30
+    left = 26 + longest if named else 30.0
+    top = (40 + 0.64 * longest if turned else 36.0) if named else 22.0
+    overhang = 0.77 * longest if turned else 0.0  # of the last name, from the middle of its cell
+    cell = min((width - left - 6 - overhang) / (size - 0.5 if turned else size), 44.0)
+    cell = max(cell, 13.0) if named else cell
     right = left + cell * size
     parts = [
         svg.text(left, 12, "said by the network →", "tick"),
-        svg.text(12, top + 2, "← true class", "tick", "end", turn=-90),
+        svg.text(10, top + 2, "← true class", "tick", "end", turn=-90),
     ]
-    for i, label in enumerate(labels):
+    for i, (full, label) in enumerate(zip(classes, labels, strict=False)):
         middle = cell * (i + 0.5)
-        parts.append(svg.text(left - 6, top + middle + 4, label, "label", "end", _full(classes[i])))
+        tip = full if label != full else ""
+        parts.append(svg.text(left - 6, top + middle + 4, label, "label", "end", tip))
         if turned:
             parts.append(svg.text(left + middle, top - 6, label, "label", turn=-40))
         else:
             parts.append(svg.text(left + middle, top - 7, label, "label", "middle"))
     for i, row in enumerate(table):
         parts += _cells(i, row, classes, left, top, cell, named)
-    overhang = 4.7 * longest if turned else 0
-    return svg.document(
-        name, max(right + 4 + overhang, 180), top + cell * size + 6, title, desc, parts
-    )
-
-
-def _full(label: str) -> str:
-    return label if len(label) > 12 else ""
+    whole = max(right + 4, right - cell / 2 + overhang + 6, 180)
+    return svg.document(name, whole, top + cell * size + 6, title, desc, parts)
 
 
 def _cells(
@@ -290,11 +297,17 @@ def _cells(
 # ---- pictures -------------------------------------------------------------------------------
 
 
-def thumbnails(images: npt.NDArray[np.uint8], columns: int = 10, side: int = 64) -> str:
+def thumbnails(
+    images: npt.NDArray[np.uint8],
+    columns: int = 10,
+    side: int = 64,
+    there: npt.NDArray[np.bool_] | None = None,
+) -> str:
     """A contact sheet of pictures (N, C, H, W) as the data URI of one PNG.
 
-    C = 1 (grey), 3 (RGB) or 4 (RGBA); larger pictures are reduced to `side` pixels. The gaps
-    and the unused end of the last row are transparent.
+    C = 1 (grey) or 3 (RGB), of more channels the first three; larger pictures are reduced to `side`
+    pixels. The gaps, the unused end of the last row and the places of pictures that are not
+    `there` (N,) are transparent.
 
     >>> thumbnails(np.zeros((3, 1, 8, 8), np.uint8))[:22]
     'data:image/png;base64,'
@@ -313,6 +326,8 @@ def thumbnails(images: npt.NDArray[np.uint8], columns: int = 10, side: int = 64)
     rows = math.ceil(count / columns)
     sheet = Image.new("RGBA", (columns * (size[0] + gap), rows * (size[1] + gap)), (0, 0, 0, 0))
     for i, picture in enumerate(np.ascontiguousarray(images, dtype=np.uint8)):
+        if there is not None and not there[i]:
+            continue
         pixels = picture[0] if channels == 1 else picture.transpose(1, 2, 0)
         tile = Image.fromarray(np.ascontiguousarray(pixels)).convert(modes[channels])
         if tile.size != size:

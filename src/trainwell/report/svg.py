@@ -122,6 +122,33 @@ def shorten(words: str, length: int) -> str:
     return flat if len(flat) <= length else flat[: max(length - 1, 1)].rstrip() + "…"
 
 
+def width_of(words: str, size: float = 12.5) -> float:
+    """About as many pixels as words take in the page's sans-serif type, rather more than fewer.
+
+    >>> width_of("illi") < width_of("none") < width_of("MOMW")
+    True
+    """
+    narrow = sum(c in "ijl|.,:;'!-ftrI() " for c in words)
+    wide = sum(c in "mwMW@%" for c in words)
+    upper = sum(c.isupper() and c not in "IMW" for c in words)
+    rest = len(words) - narrow - wide - upper
+    return size * (0.32 * narrow + 0.9 * wide + 0.72 * upper + 0.62 * rest)
+
+
+def fitted(words: str, pixels: float, size: float = 12.5) -> str:
+    """The words, cut with an ellipsis where they take more than so many pixels.
+
+    >>> fitted("premium contract", 200), fitted("premium contract", 60)
+    ('premium contract', 'premiu…')
+    """
+    shown = " ".join(words.split())
+    length = len(shown)
+    while length > 2 and width_of(shown, size) > pixels:
+        length -= 1
+        shown = shorten(words, length)
+    return shown
+
+
 @dataclass(frozen=True)
 class Scale:
     """Maps numbers low..high to pixels start..end; `log` for a logarithmic axis."""
