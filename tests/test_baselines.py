@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainwell import metrics
-from trainwell.baselines import Baseline, against_baselines
+from trainwell.baselines import Baseline, against_baselines, telling_columns
 from trainwell.data.dataset import Column, Dataset, TableSchema
 from trainwell.metrics import contributions
 from trainwell.terminal import better_baseline
@@ -100,3 +100,16 @@ def test_the_terminal_says_which_baseline_is_better() -> None:
     late = better_baseline({"test": {"n": 9}, "baselines": [worse], "out_of_time": True})
     assert "more time" in late[1]
     assert better_baseline({"test": {"n": 9}, "baselines": [shown]}) == []
+
+
+def test_trees_of_wide_tables_see_the_columns_that_tell_classes_apart() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    inputs = rng.normal(size=(200, 1200)).astype(np.float32)
+    telling = [3, 700, 1199]
+    inputs[:, telling] += 2 * labels[:, None]
+    inputs[::7, 5] = np.nan
+    inputs[:, 6] = 1.0
+    chosen = telling_columns(inputs, labels, 50)
+    assert len(chosen) == 50 and set(telling) <= set(chosen.tolist())
+    assert telling_columns(inputs[:, :9], labels, 50).tolist() == list(range(9))
