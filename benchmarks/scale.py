@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,8 +28,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.report import svg
+
 RESULTS = Path(__file__).parent / "results"
+IMAGE = Path(__file__).parents[1] / "docs" / "images" / "scale.svg"
 BUDGET = "60s"
+TRAINING = re.compile(r"searching|training \d")  # stages; yardsticks are none of them
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
@@ -141,7 +147,7 @@ def measure(axis: Axis, size: int, budget: str, folder: Path) -> dict[str, Any]:
         return failed | {"failed": done.stderr[-400:]}
     result = json.loads(done.stdout.splitlines()[-1])
     spent = stages(out / "log.txt")
-    training = sum(s for w, s in spent.items() if w.startswith(("training ", "searching")))
+    training = sum(s for w, s in spent.items() if TRAINING.match(w))
     return {
         "axis": axis.name,
         "size": size,
@@ -188,6 +194,59 @@ def table(found: list[dict[str, Any]]) -> str:
     return head + "\n".join(lines) + "\n"
 
 
+LOOK = (
+    ".axis{stroke:#777}.grid{stroke:#ddd}.l{fill:none;stroke-width:2}.m{font-weight:bold}"
+    "text{font:12.5px sans-serif;fill:#333}svg{background:#fff}"
+)
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#555555")  # for all kinds of eyes
+
+
+def picture(found: list[dict[str, Any]]) -> str:
+    """Memory, and seconds besides training, over the megabytes of the data; both axes in powers."""
+    done = [f for f in found if "failed" not in f]
+    values = {
+        "peak memory, MB": lambda f: f["peak_mb"],
+        "seconds besides training": lambda f: max(1.0, f["seconds"] - f["training"]),
+    }
+    parts = [f"<style>{LOOK}</style>"]
+    for number, (words, value) in enumerate(values.items()):
+        left, right, bottom = 60 + 400 * number, 400 + 400 * number, 300
+        low, high = (2, 4) if number == 0 else (0, 2)
+        parts.append(svg.text(left, 22, words, "m"))
+
+        def across(mb: float, left: float = left, right: float = right) -> float:
+            return left + (right - left) * (math.log10(max(mb, 0.01)) + 2) / 5
+
+        def up(y: float, low: int = low, high: int = high, bottom: int = bottom) -> float:
+            return bottom - (bottom - 40) * (math.log10(y) - low) / (high - low)
+
+        for power in range(low, high + 1):
+            parts.append(svg.line(left, up(10**power), right, up(10**power), "grid"))
+            parts.append(svg.text(left - 6, up(10**power) + 4, f"{10**power:,}", anchor="end"))
+        for power in range(-2, 4):
+            x = across(10**power)
+            parts.append(svg.text(x, bottom + 18, f"{10.0**power:g}", anchor="middle"))
+        parts.append(svg.line(left, bottom, right, bottom, "axis"))
+        parts.append(svg.text(right, bottom + 36, "data, MB", anchor="end"))
+        for axis, colour in zip(AXES, COLOURS, strict=True):
+            mine = [f for f in done if f["axis"] == axis.name]
+            points = [(across(f["data_mb"]), up(value(f))) for f in mine]
+            style = f'style="stroke:{colour}"'
+            parts.append(svg.path(points, "l").replace("<path", f"<path {style}"))
+            for (x, y), f in zip(points, mine, strict=True):
+                tip = f"{f['size']:,} {axis.what}: {value(f):,.0f}"
+                dot = svg.circle(x, y, 4, "d", tip)
+                parts.append(dot.replace("<circle", f'<circle style="fill:{colour}"'))
+    for place, (axis, colour) in enumerate(zip(AXES, COLOURS, strict=True)):
+        x = 60 + 160 * place
+        parts.append(
+            svg.circle(x, 356, 5, "d").replace("<circle", f'<circle style="fill:{colour}"')
+        )
+        parts.append(svg.text(x + 10, 360, axis.name))
+    drawn = svg.document("scale", 860, 375, "Memory and time by size of the data", "", parts)
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -214,6 +273,7 @@ def main() -> None:
             options.out.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             (options.out / "scale.md").write_text(table(found), encoding="utf-8")
+            IMAGE.write_text(picture(found) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,11 @@ class Options:
     trust: bool = False  # whether code that a recipe file names may run
     command: str = "trainwell.fit(...)"
 
+    @property
+    def settings_name(self) -> str:
+        """What messages call the settings: as they were given, in Python or on the command line."""
+        return "settings" if self.command.startswith("trainwell.") else "--set"
+
 
 def check_options(options: Options) -> None:
     """Raise the UserError of an option that no data could make right, before any are read."""
@@ -57,7 +62,7 @@ def check_options(options: Options) -> None:
     if not 0 <= options.test < 1:
         problem = f"expected a share from 0 to below 1, or a file; got {options.test:g}"
         raise UserError("--test", problem)
-    edit(Recipe(), options.settings, "--set")
+    edit(Recipe(), options.settings, options.settings_name)
     known = get_args(Metric)
     if options.metric is not None and options.metric not in known:
         todo = did_you_mean(str(options.metric), known)

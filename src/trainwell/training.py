@@ -106,8 +106,7 @@ def prepare(
     """
     every = checkpoint_seconds(options)
     # From Python settings are an argument, on the command line they are options.
-    where = "settings" if options.command.startswith("trainwell.") else "--set"
-    recipe = chosen_recipe(data, options, where)
+    recipe = chosen_recipe(data, options, options.settings_name)
     precision = chosen_precision(options, recipe)
     device = device_of(ranks)
     probe = make_split(data, seed=options.seed, folds=options.folds or 2, test=options.test)
