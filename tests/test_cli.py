@@ -191,6 +191,7 @@ def check_summary(done: Done, result: Any) -> None:
     starts = [line.split("  ")[0].split(" ")[0] for line in words if line.strip()][1:]
     assert starts[0] == "accuracy" or words[3].split()[0] == "accuracy"
     known = {"network", "majority", "linear", "boosted", "note:", "report", "predict", "accuracy"}
+    known |= {"coach", "rates"}
     known |= {"FAULT", "WARN", "next", "ensemble"}  # what the doctor found, and how many notes
     assert {s for s in starts if s and not s.isdigit()} <= known
     assert "\x1b" not in done.out + done.err
@@ -572,6 +573,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "lr=1e38",
             "--set",
             "schedule=Constant()",
+            "--no-coach",
             "--out",
             "diverged",
         ),
@@ -696,6 +698,6 @@ def test_a_mistake_is_answered_with_one_message(name: str, mistakes: Callable[[s
 
 
 def test_a_mistake_leaves_the_out_folder_usable(place: Path) -> None:
-    wrong = ("--set", "lr=1e38", "--set", "schedule=Constant()", "--folds", "2", "--seeds", "1")
+    wrong = ("--set", "lr=1e38", "--set", "schedule=Constant()", *QUICK[4:])
     assert trainwell("fit", "trees.csv", "--out", "run", *wrong, cwd=place).code == 2
     assert trainwell("fit", "trees.csv", "--out", "run", *QUICK, cwd=place).code == 0

@@ -253,7 +253,7 @@ def _bracket(s: Specimen, low: float | None, high: float | None) -> Check:
     if s.lr is None:
         return Check("R02", name, "pass", None, high, words + ".", (), slide)
     if s.lr > OUTSIDE * top:
-        words += f"; {s.lr:g} is {s.lr / top:.0f} times that."
+        words += f"; {s.lr:g} is {s.lr / top:.3g} times that."
         return Check("R02", name, "warning", s.lr, top, words, (remedy,), slide)
     if 0 < s.lr < low / (10 * OUTSIDE):
         words += f"; {s.lr:g} is {low / s.lr:.0f} times smaller than the first of them."
