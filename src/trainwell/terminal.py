@@ -30,10 +30,9 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     lines.append(table(rows, tuple(rows[0])))
     lines += better_baseline(result)
     lines += imbalance(result)
-    lines += [f"note: {w}" for w in result["warnings"]]
-    lines += _race(result.get("race"))
-    lines += _coach(result)
-    lines += _voted(result.get("ensemble") or {})
+    told = [f"note: {w}" for w in result["warnings"]] + _race(result.get("race"))
+    told += _coach(result) + _voted(result.get("ensemble") or {})
+    lines += ["", *told] if told else []
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     late = bool(result.get("out_of_time"))
     command = longer(result) if late else next_command(heavy, result["command"], changes)
