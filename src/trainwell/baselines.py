@@ -5,7 +5,6 @@ A network that does not beat these has learned nothing that a simpler method cou
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +19,16 @@ from trainwell.data.bulk import release
 from trainwell.data.dataset import Dataset, IntArray
 from trainwell.data.split import sample_rows
 from trainwell.engine.inputs import examples_at_once, take
+from trainwell.ensemble.measures import equal_rows, share_of
 from trainwell.ensemble.rows import paired
 from trainwell.metrics import Metric, contributions
 from trainwell.paired import no_narrower
 from trainwell.seeding import stream_seed
 from trainwell.significance import holm, mcnemar
-from trainwell.stats import Interval
 from trainwell.svm import LEAST as SVM_LEAST
 from trainwell.svm import ROWS as SVM_ROWS
 from trainwell.svm import svm_rows, svm_votes
-from trainwell.verdict import LEVEL, REGION, Word
+from trainwell.verdict import LEVEL, word_of
 
 LINEAR_ROWS, TREE_ROWS = 10_000, 20_000  # training rows, at most: yardsticks should take seconds
 LINEAR_CELLS = 10_000_000  # rows × inputs of the linear yardstick, at most
@@ -101,11 +100,11 @@ def against_baselines(
     groups = None if data.groups is None else data.groups[rows]
     if groups is not None and len(np.unique(groups)) < 2:
         groups = None  # as for the scores: over rows, with a warning
-    judged: Metric = "accuracy" if metric == "log_loss" else metric
+    judged = share_of(metric)
     said = [p.argmax(axis=1) for p in (network, *(b.probabilities for b in found))]
     own, *others = (contributions(labels, s, classes, judged) for s in said)
     differences = np.stack([own - other for other in others], axis=1)
-    rows_worth = _equal_rows(labels, judged)
+    rows_worth = equal_rows(labels, judged)
     # That two are equal on all rows is known of so many groups, not of so many rows.
     alike = rows_worth if groups is None else min(rows_worth, len(np.unique(groups)))
     worth = np.where(differences.any(axis=0), rows_worth, alike).tolist()
@@ -121,28 +120,10 @@ def against_baselines(
             "only_baseline_right": test.only_b,
             "p": p,
             # McNemar's test asks about accuracy alone.
-            "verdict": _word(interval, judged != "accuracy" or p <= LEVEL),
+            "verdict": word_of(interval, judged != "accuracy" or p <= LEVEL),
         }
         for interval, test, p in zip(intervals, tests, adjusted, strict=True)
     ]
-
-
-def _equal_rows(labels: IntArray, metric: Metric) -> float:
-    """As many equal rows as a mean over rows, or over classes C² / Σ 1/n, is worth."""
-    if metric == "accuracy":
-        return float(len(labels))
-    sizes = np.bincount(labels)
-    sizes = sizes[sizes > 0]
-    return float(len(sizes) ** 2 / (1 / sizes).sum())
-
-
-def _word(found: Interval, agrees: bool) -> Word:
-    """Better or worse where interval and test agree; no difference inside ± half a point."""
-    if max(abs(found.low), abs(found.high)) <= REGION and math.isfinite(found.low):
-        return "no difference that matters"
-    if agrees and (found.low > 0 or found.high < 0):
-        return "better" if found.low > 0 else "worse"
-    return "not shown"
 
 
 def _majority(data: Dataset, train: IntArray, score: IntArray) -> Baseline:

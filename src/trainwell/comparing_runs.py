@@ -7,7 +7,6 @@ Here two models that exist are compared: which of them to use? The rows are the 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from trainwell.errors import DataError, UserError
 from trainwell.metrics import Metric, score
 from trainwell.paired_rows import RowDifference, row_difference
 from trainwell.significance import holm
-from trainwell.verdict import Word, unit_of
+from trainwell.verdict import turned, unit_of, word_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -142,17 +141,13 @@ def _check_same(first: Judged, other: Judged) -> None:
 
 def _against(first: Judged, other: Judged, found: RowDifference, metric: Metric) -> dict[str, Any]:
     """One comparison: other - first."""
-    ends, region = found.interval, unit_of(metric).region
-    word: Word = "not shown"
-    if max(abs(ends.low), abs(ends.high)) <= region and math.isfinite(ends.low):
-        word = "no difference that matters"
-    elif found.shown:
-        word = "better" if (ends.low > 0) != (metric == "log_loss") else "worse"
+    ends, unit = found.interval, unit_of(metric)
+    gain = turned(ends) if unit.lower_is_better else ends
     return {
         "a": first.name,
         "b": other.name,
         "difference": ends.to_json(),
         "p": found.p,
-        "verdict": word,
+        "verdict": word_of(gain, found.shown, unit.region),
         "seeds_to_settle": None,
     }

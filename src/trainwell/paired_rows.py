@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.ensemble.measures import equal_rows
 from trainwell.metrics import SMALLEST, Metric, from_totals
 from trainwell.paired import no_narrower
 from trainwell.significance import mcnemar
@@ -20,6 +21,7 @@ from trainwell.swaps import flip_test, swap_test
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 RESAMPLES = 2000
+CELLS = 4_000_000  # counts of resamples held at once
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,15 @@ def _counted(
             scores.append(from_totals(totals, metric))
         return np.asarray(scores[1] - scores[0])
 
-    n = len(y)
-    drawn = np.random.default_rng(seed).multinomial(n, counts / n, RESAMPLES)
+    n, rng = len(y), np.random.default_rng(seed)
+    draws, step = [], max(1, CELLS // len(counts))  # many classes make many kinds
+    for start in range(0, RESAMPLES, step):
+        drawn = rng.multinomial(n, counts / n, min(step, RESAMPLES - start))
+        draws.append(difference(drawn.astype(np.float64)))
     value = float(difference(counts[None].astype(np.float64))[0])
-    without = difference((counts - np.eye(len(counts))).astype(np.float64))
-    found = bca_ends(value, difference(drawn.astype(np.float64)), without, counts.astype(float))
-    per_class = np.bincount(y)
-    per_class = per_class[per_class > 0]
-    worth = float(n) if metric == "accuracy" else len(per_class) ** 2 / (1 / per_class).sum()
-    return no_narrower(found, worth)
+    without = [
+        difference((counts - (np.arange(len(counts)) == some[:, None])).astype(np.float64))
+        for some in np.array_split(np.arange(len(counts)), -(-len(counts) // step))
+    ]
+    ends = bca_ends(value, np.concatenate(draws), np.concatenate(without), counts.astype(float))
+    return no_narrower(ends, equal_rows(y, metric))

@@ -63,8 +63,17 @@ def _answer(result: Mapping[str, Any]) -> str:
     if first == "log_loss":
         words, ends = f"log loss {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
     elif first != "accuracy":
-        words = f"{first.replace('_', ' ').replace('f1', 'F1')} {a['value']:.1%} {on}"
+        words = f"{metric_words(first)} {a['value']:.1%} {on}"
     return f"{result['name']}: {words} (95 % interval {ends})"
+
+
+def metric_words(metric: str) -> str:
+    """A metric as it is spoken of.
+
+    >>> metric_words("macro_f1")
+    'macro F1'
+    """
+    return metric.replace("_", " ").replace("f1", "F1")
 
 
 def better_baseline(result: Mapping[str, Any]) -> list[str]:
@@ -81,7 +90,7 @@ def better_baseline(result: Mapping[str, Any]) -> list[str]:
     gain = best["against"]["difference"]
     value, low, high = (-100 * gain[k] for k in ("value", "high", "low"))
     metric = best["against"]["metric"]
-    of = "" if metric == "accuracy" else f" of {metric.replace('_', ' ').replace('f1', 'F1')}"
+    of = "" if metric == "accuracy" else f" of {metric_words(metric)}"
     todo = "try another network (--set model=...)"
     if result.get("out_of_time"):
         todo = "give the network more time"

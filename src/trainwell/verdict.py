@@ -40,6 +40,19 @@ def unit_of(metric: Metric) -> Unit:
     return NATS if metric == "log_loss" else POINTS
 
 
+def word_of(found: Interval, agrees: bool, region: float = REGION) -> Word:
+    """What may be said of a difference of which more is better; agrees: a test says so, too.
+
+    >>> word_of(Interval(0.02, 0.01, 0.03), True), word_of(Interval(0.02, 0.01, 0.03), False)
+    ('better', 'not shown')
+    """
+    if max(abs(found.low), abs(found.high)) <= region:
+        return "no difference that matters"
+    if agrees and (found.low > 0 or found.high < 0):
+        return "better" if found.low > 0 else "worse"
+    return "not shown"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What may be said about a - b, and why.
@@ -95,18 +108,13 @@ def verdict(
     """
     region = unit.region if region is None else region
     p = found.p if adjusted_p is None else adjusted_p
-    low, high = found.interval.low, found.interval.high
-    word: Word = "not shown"
-    if max(abs(low), abs(high)) <= region:
-        word = "no difference that matters"
-    elif p <= LEVEL and (low > 0 or high < 0):
-        word = "better" if low > 0 else "worse"
+    word = word_of(found.interval, p <= LEVEL, region)
     more = seeds_to_settle(found, region, LEVEL) if word == "not shown" else 0
     if word == "not shown" and more == 0:  # Holm asks for more than one comparison alone
         more = 1
     if word == "not shown" and same:
         more = None
-    difference = _turned(found.interval) if unit.lower_is_better else found.interval
+    difference = turned(found.interval) if unit.lower_is_better else found.interval
     words = _words(found, difference, word, p, region, unit)
     if same:
         words += "; both recipes are the same: what is measured is chance"
@@ -115,7 +123,7 @@ def verdict(
     return Comparison(difference, p, word, more, words, unit.lower_is_better)
 
 
-def _turned(interval: Interval) -> Interval:
+def turned(interval: Interval) -> Interval:
     return Interval(*(0.0 - v for v in (interval.value, interval.high, interval.low)))  # no -0
 
 

@@ -14,6 +14,7 @@ from trainwell.coach.decision import Decision
 from trainwell.doctor.finding import Finding
 from trainwell.metrics import Metric
 from trainwell.recipe import Recipe
+from trainwell.terminal import metric_words
 from trainwell.verdict import LEVEL, unit_of
 
 ADVICE = {  # codes that are no finding's
@@ -127,7 +128,7 @@ def level(score: float, metric: Metric) -> str:
     """
     if metric == "log_loss":
         return f"a log loss of {-score:.3f}"
-    name = "" if metric == "accuracy" else " " + metric.replace("_", " ").replace("f1", "F1")
+    name = "" if metric == "accuracy" else " " + metric_words(metric)
     return f"{100 * score:.1f} %{name}"
 
 

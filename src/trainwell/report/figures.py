@@ -13,6 +13,7 @@ from trainwell.report import findings, plots
 from trainwell.report.coaching import chosen_rates, gains, rates
 from trainwell.report.numbers import known
 from trainwell.report.reliability import reliability
+from trainwell.terminal import metric_words
 
 Json = Mapping[str, Any]
 WIDE, NARROW = 720.0, 350.0
@@ -76,7 +77,7 @@ def baselines(facts: Json) -> str:
     told = "; ".join(f"{r.label} {r.note}" for r in rows if r.note)
 
     def draw(name: str, width: float) -> str:
-        named = first.replace("_", " ").replace("f1", "F1")
+        named = metric_words(first)
         title = f"{named[0].upper()}{named[1:]} on {part} rows with 95 % intervals"
         return plots.intervals(rows, name=name, title=title, desc=told, width=width)
 
