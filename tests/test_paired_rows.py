@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainwell import metrics
+from trainwell import metrics, paired_rows
 from trainwell.metrics import Metric
 from trainwell.paired_rows import row_difference
 from trainwell.significance import mcnemar
@@ -63,3 +63,14 @@ def test_equal_models_leave_open_what_so_few_rows_leave_open(rows: int, half: fl
     found = row_difference(labels, p, p)
     assert found.interval.high == -found.interval.low == pytest.approx(half, abs=0.0005)
     assert found.p == 1.0
+
+
+def test_many_classes_are_resampled_by_parts_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 60, 1500)
+    a, b = (said(rng, labels, (chance,) * 60) for chance in (0.7, 0.75))
+    whole = row_difference(labels, a, b, "balanced_accuracy")
+    monkeypatch.setattr(paired_rows, "CELLS", 50_000)
+    assert row_difference(labels, a, b, "balanced_accuracy") == whole

@@ -122,7 +122,7 @@ def _refuse_unused(context: typer.Context) -> None:
 def _compare_runs(runs: list[Path], metric: Metric | None, out: Path | None, as_json: bool) -> None:
     """Finished runs on the rows that judged them."""
     from trainwell.comparing_runs import compare_runs
-    from trainwell.report.runs_compared import write_runs_compared
+    from trainwell.report.comparison import write_runs_compared
     from trainwell.run import check_folder, new_folder, write_json
 
     check_folder(out)

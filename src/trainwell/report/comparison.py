@@ -1,4 +1,6 @@
-"""The page of a comparison: verdict, paired picture, what differs, all numbers."""
+"""Pages of comparisons: of two recipes (verdict, paired picture, what differs, all numbers), and of
+finished runs on the same rows (verdicts, scores, differences).
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,23 @@ from typing import Any
 import numpy as np
 
 from trainwell.files import write_whole
+from trainwell.report import plots
 from trainwell.report.figures import both
 from trainwell.report.page import environment
 from trainwell.report.paired import Pairs, paired
+from trainwell.terminal import difference_of_runs
 
 Json = Mapping[str, Any]
 
 
 def write_comparison(found: Json, folder: Path) -> Path:
     """Write compare.html into a folder and return its path. found: as `Compared.to_json`."""
+    return _written(render_comparison(found), folder)
+
+
+def _written(page: str, folder: Path) -> Path:
     path = folder / "compare.html"
-    write_whole(path, render_comparison(found).encode("utf-8"))
+    write_whole(path, page.encode("utf-8"))
     return path
 
 
@@ -56,3 +64,36 @@ def picture(found: Json) -> str:
         return paired(pairs, name=name, title=title, desc=str(found["words"]), width=width)
 
     return both(draw, "paired")
+
+
+def write_runs_compared(found: Json, folder: Path) -> Path:
+    """Write compare.html into a folder and return its path. found: as of `compare_runs`."""
+    return _written(render_runs_compared(found), folder)
+
+
+def render_runs_compared(found: Json) -> str:
+    """The page as text."""
+    from markupsafe import Markup
+
+    told = [difference_of_runs(c["difference"], found["metric"]) for c in found["comparisons"]]
+    return (
+        environment()
+        .get_template("runs_compared.html")
+        .render(found=found, told=told, picture=Markup(_scores(found)))
+    )
+
+
+def _scores(found: Json) -> str:
+    """The scores with their intervals, in two widths."""
+    name = str(found["metric"]).replace("_", " ")
+    dots = [
+        plots.Row(s["run"], s["value"], s["low"], s["high"], "val", f"{s['value']:.3f}")
+        for s in found["scores"]
+    ]
+    told = "; ".join(f"{d.label} {d.note}" for d in dots)
+
+    def draw(key: str, width: float) -> str:
+        title = f"{name.capitalize()} of {len(dots)} runs on {found['data']}"
+        return plots.intervals(dots, name=key, title=title, desc=told, width=width, guide=False)
+
+    return both(draw, "runs")
