@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +13,15 @@ from helpers.data import labelled
 from trainwell import metrics
 from trainwell.arms import Arena, Arm, cells_of
 from trainwell.cli.app import app
-from trainwell.coach.balancing import (
-    FULL,
-    HALF,
-    TRAINED,
-    Balanced,
-    Balancer,
-    full_strength,
-    posthoc,
-)
-from trainwell.coach.decision import Decision, Outcome
+from trainwell.coach.adjusting import Adjustment, adjustment, direction_test
+from trainwell.coach.balancing import TRAINED, Balanced, Balancer, adjusted, posthoc
 from trainwell.coach.telling import line
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split
 from trainwell.metrics import Metric
 from trainwell.recipe import Recipe
 from trainwell.significance import mcnemar
-from trainwell.stats import Interval
-from trainwell.swaps import swap_test
+from trainwell.swaps import Floats, flip_test, swap_test
 from trainwell.techniques.balance import ClassWeights, LogitAdjust
 from trainwell.techniques.models.mlp import Mlp
 
@@ -120,25 +110,100 @@ def test_screening_comes_before_proof_where_units_are_few() -> None:
             assert "balanced accuracy in short trainings; others did" in d.told
 
 
-def test_half_an_adjustment_proves_the_whole() -> None:
-    """Where half is proved and the whole gains, the whole is kept, and half is never preferred
-    when both are."""
-    start, _ = balanced(overlapping(60, 20, 1.0))
-    arms = [replace(start, recipe=replace(PLAIN, balance=b)) for b in (FULL, HALF)]
+# ---- how far outputs are moved -----------------------------------------------------------------
 
-    def decision(gain: float, outcome: Outcome) -> Decision:
-        found = Interval(gain, gain - 0.1, gain + 0.1)
-        return Decision(0, "imbalance", "", "", {}, outcome, "words", found)
 
-    for whole, half, expected in (
-        ((0.04, "not shown"), (0.03, "adopted"), "adopted"),
-        ((0.04, "not shown"), (0.03, "not shown"), "not shown"),
-        ((-0.04, "not shown"), (0.03, "adopted"), "not shown"),
-        ((-0.04, "worse"), (0.03, "adopted"), "worse"),
-    ):
-        pairs = list(zip(arms, [decision(*whole), decision(*half)], strict=True))  # type: ignore[arg-type]
-        assert full_strength(pairs)[0][1].outcome == expected
-        assert full_strength(pairs)[1][1] is pairs[1][1]
+def moved(p: Floats, shares: Floats, tau: float) -> Floats:
+    found = p * shares**-tau
+    return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+
+def world(
+    sizes: tuple[int, ...], apart: float, seed: int, known: str = "shares"
+) -> tuple[np.ndarray, Floats]:
+    """Labels, and the exact chances in clouds whose centres lie `apart`, for rows with these
+    shares ("shares"), or as if classes were even ("even")."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    centres = rng.normal(size=(len(sizes), 5)) * apart
+    x = centres[y] + rng.normal(size=(len(y), 5))
+    z = -0.5 * ((x[:, None] - centres) ** 2).sum(axis=2)
+    if known == "shares":
+        z += np.log(np.asarray(sizes) / sum(sizes))
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return y, p / p.sum(axis=1, keepdims=True)
+
+
+TAIL = (100, 65, 42, 27, 18, 11, 7, 5, 3, 2)
+
+
+@pytest.mark.parametrize("sizes", [TAIL, (600, 60), (200, 40, 20)])
+def test_the_direction_is_shown_where_outputs_follow_the_shares(sizes: tuple[int, ...]) -> None:
+    """Exact chances, classes that overlap: τ = 1 is right, and a few rare rows show it."""
+    shown = whole = 0
+    for seed in range(20):
+        y, p = world(sizes, 1.0, seed)
+        shares = np.asarray(sizes) / sum(sizes)
+        found = adjustment(y, {t: p if t == 0 else moved(p, shares, t) for t in (0.0, 0.5, 1.0)})
+        shown += found.p <= 0.025
+        whole += found.tau == 1.0
+        assert found.gain > 0
+    assert shown >= 15 and whole >= 15
+
+
+@pytest.mark.parametrize("sizes", [TAIL, (600, 60), (200, 40, 20)])
+def test_the_direction_is_not_shown_where_nothing_is_to_be_gained(sizes: tuple[int, ...]) -> None:
+    """Chances as if classes were even; and outputs that know nothing but shares and noise."""
+    rng = np.random.default_rng(0)
+    small = 0
+    for seed in range(100):
+        y, p = world(sizes, 1.0, seed, known="even")
+        small += direction_test(y, p) <= 0.05
+        z = np.log(np.asarray(sizes)) + rng.normal(size=p.shape)
+        noise = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        small += direction_test(y, noise) <= 0.05
+    assert small <= 10  # of 200
+
+
+def test_the_slope_is_that_of_the_expected_balanced_accuracy() -> None:
+    """Against a small step: (B(τ) - B(0)) / τ, B the mean over classes of p of the right one."""
+    y, p = world(TAIL, 1.0, 3)
+    shares, tau = np.asarray(TAIL) / sum(TAIL), 1e-5
+
+    def expected(chances: Floats) -> float:
+        right = chances[np.arange(len(y)), y]
+        return float(np.mean([right[y == c].mean() for c in range(len(TAIL))]))
+
+    slope = (expected(moved(p, shares, tau)) - expected(p)) / tau
+    logs, right = np.log(shares), p[np.arange(len(y)), y]
+    parts = right * (p @ logs - logs[y]) / (np.asarray(TAIL)[y] * len(TAIL))
+    assert parts.sum() == pytest.approx(slope, rel=1e-3)
+    assert direction_test(y, p) == flip_test(parts)
+
+
+def test_timid_outputs_are_not_moved_the_whole_way() -> None:
+    """A tenth of all probability spread evenly: τ = 1 would call nearly everything rare."""
+    y, p = world((900, 30), 1.5, 0)
+    timid = 0.9 * p + 0.1 / 2
+    shares = np.array([900, 30]) / 930
+    found = adjustment(
+        y, {t: timid if t == 0 else moved(timid, shares, t) for t in (0.0, 0.5, 1.0)}
+    )
+    assert found.tau < 1.0
+
+
+def test_groups_give_one_piece_of_evidence() -> None:
+    y, p = world((600, 60), 1.0, 0)
+    assert direction_test(y, p) < 0.01
+    assert direction_test(y, p, np.zeros(len(y), int)) > 0.3
+
+
+def test_a_proved_direction_speaks_for_the_step_alone() -> None:
+    """One p for every move towards equal classes; other remedies share the other half."""
+    found = adjusted([0.3, 0.3, 0.01, 0.2], [1.0, 0.5, 0.0, 0.0], Adjustment(1.0, 0.05, 0.02))
+    assert found.tolist() == pytest.approx([0.04, 0.04, 0.04, 0.4])
+    assert adjusted([0.01, 0.04], [1.0, 0.0], None).tolist() == pytest.approx([0.02, 0.04])
+    assert adjusted([0.3], [1.0], Adjustment(1.0, 0.05, 0.7)).tolist() == [1.0]
 
 
 # ---- the test on rows --------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.clock import now
+from trainwell.coach.adjusting import Adjustment, adjustment
 from trainwell.coach.decision import Decision, Outcome
 from trainwell.coach.proving import ANOTHER
 from trainwell.coach.remedies import difference as changes_of
@@ -243,13 +244,12 @@ class Balancer:
             return start
         split = self.arena.split
         flips = holm([paired_arms(split, (start, a), self.metric).p for a in arms])
-        first = [a.recipe.balance == HALF for a in arms]
-        rows = adjusted([self._on_rows(start, a) for a in arms], first)
+        step = self._step(start, arms)
+        rows = adjusted([self._on_rows(start, a) for a in arms], [_tau(a) for a in arms], step)
         found = [
-            (arm, self._decided(start, arm, flip, p, noise))
+            (arm, self._decided(start, arm, flip, p, noise, step))
             for arm, flip, p in zip(arms, flips.tolist(), rows.tolist(), strict=True)
         ]
-        found = full_strength(found)
         won = [f for f in found if f[1].outcome == "adopted"]
         best = self._first_of_the_best(won) if won else None
         for one in found:
@@ -259,9 +259,17 @@ class Balancer:
             self.made.append(kept)
         return start if best is None else self._described(best[0])
 
-    def _decided(self, start: Arm, arm: Arm, flip: float, rows: float, noise: float) -> Decision:
+    def _decided(
+        self,
+        start: Arm,
+        arm: Arm,
+        flip: float,
+        rows: float,
+        noise: float,
+        step: Adjustment | None,
+    ) -> Decision:
         """A remedy against the arm; flip, rows: adjusted p over cells and over rows; noise: what
-        the placebo gained.
+        the placebo gained; step: how far outputs should be moved.
 
         Few cells give no small p of a sign-flip test, and a class of ten rows makes folds so
         unlike that an interval over them says little. But what a fit keeps are these very
@@ -272,17 +280,33 @@ class Balancer:
         comparison = compared(self.arena, (start, arm), self.metric, adjusted_p=flip).comparison
         gain, words, verdict = comparison.difference, comparison.words, comparison.verdict
         outcome: Outcome = "adopted" if verdict == "better" else verdict
-        if outcome == "not shown" and rows <= LEVEL and gain.value > REGION:
-            outcome = "adopted"
-            words = (
-                f"better by {100 * gain.value:.1f} points on average; a test on all held-out rows, "
-                f"each class with the same weight, gives p = {rows:.2g}"
-            )
-        if outcome == "adopted" and gain.value <= (placebo or 0.0):
+        if outcome == "not shown" and rows <= LEVEL:
+            if step is not None and _tau(arm):
+                behind = -gain.value > self._error_between(start, arm)
+                if _tau(arm) == step.tau and step.gain > REGION and not behind:
+                    outcome, words = "adopted", step.words(gain.value)
+            elif gain.value > REGION:
+                outcome = "adopted"
+                words = (
+                    f"better by {100 * gain.value:.1f} points on average; a test on all held-out "
+                    f"rows, each class with the same weight, gives p = {rows:.2g}"
+                )
+        if outcome == "adopted" and placebo is not None and gain.value <= placebo:
             outcome = "not shown"
             words = f"{words}; the placebo gained as much ({100 * noise:+.1f} points)"
         decision = self._decision(start, arm.recipe, outcome, words)
         return replace(decision, difference=gain, p=flip, rows_p=rows, placebo=placebo)
+
+    def _step(self, start: Arm, arms: Sequence[Arm]) -> Adjustment | None:
+        """How far outputs should be moved towards equal classes; None where that is not what the
+        metric asks for, or nothing was moved."""
+        some = {_tau(a): held_out(self.arena, a)[1] for a in arms if _tau(a)}
+        if self.metric != "balanced_accuracy" or not some:
+            return None
+        rows, plain = held_out(self.arena, start)
+        data = self.arena.data
+        groups = None if data.groups is None else data.groups[rows]
+        return adjustment(data.labels[rows], {0.0: plain, **some}, groups)
 
     def _first_of_the_best(self, won: Sequence[tuple[Arm, Decision]]) -> tuple[Arm, Decision]:
         """Of the proved remedies the first, in their order, that cannot be told from the best.
@@ -355,47 +379,29 @@ class Balancer:
         )
 
 
-def adjusted(p: Sequence[float], first: Sequence[bool]) -> Floats:
-    """p values (k,) for having been looked at together: half of the error for the first hypothesis.
+def adjusted(p: Sequence[float], taus: Sequence[float], step: Adjustment | None) -> Floats:
+    """p values (k,) over rows for having been looked at together.
 
-    One was named before as the likeliest (a step towards what aims at the balanced error, at no
-    cost); it gets half of the level, all others share the other half by Holm's method.
+    Half of the error is given to the one hypothesis that was named before as the likeliest and
+    costs nothing: that outputs should be moved towards equal classes. Its p stands for every step
+    (taus (k,): not 0 where a remedy is one); all others share the other half by Holm's method.
 
-    >>> adjusted([0.01, 0.01, 0.02], [True, False, False]).round(3).tolist()
-    [0.02, 0.04, 0.04]
+    >>> adjusted([0.3, 0.01, 0.02], [1.0, 0.0, 0.0], Adjustment(1.0, 0.05, 0.001)).round(3).tolist()
+    [0.002, 0.04, 0.04]
     """
-    values, alone = np.asarray(p, np.float64), np.asarray(first)
-    if not alone.any() or alone.all():
+    values, steps = np.asarray(p, np.float64), np.asarray(taus) != 0
+    if step is None:
         return holm(values)
-    found = 2 * values
-    found[~alone] = 2 * holm(values[~alone])
+    found = np.full(len(values), 2 * step.p)
+    found[~steps] = 2 * holm(values[~steps]) if not steps.all() else []
     return np.asarray(np.minimum(found, 1.0))
 
 
-def full_strength(found: Sequence[tuple[Arm, Decision]]) -> list[tuple[Arm, Decision]]:
-    """Where half of an adjustment is proved, the whole one that gains too counts as proved.
-
-    A small step changes few decisions for the worse, so that its direction is shown with fewer
-    rows; how far to go is then a matter of estimates, and of theory: τ = 1 aims at the balanced
-    error (Menon et al. 2021).
-    """
-    half = next((d for a, d in found if a.recipe.balance == HALF), None)
-    if half is None or half.outcome != "adopted":
-        return list(found)
-
-    def told(decision: Decision) -> Decision:
-        gains = (100 * _gain(d) for d in (decision, half))
-        words = "its half, tau=0.5, is proved; it gains {:.1f} points, its half {:.1f}".format(
-            *gains
-        )
-        return replace(decision, outcome="adopted", words=words)
-
-    return [
-        (arm, told(d))
-        if arm.recipe.balance == FULL and d.outcome == "not shown" and _gain(d) > REGION
-        else (arm, d)
-        for arm, d in found
-    ]
+def _tau(arm: Arm) -> float:
+    """How far a remedy moves outputs by the classes' shares; 0: it does something else."""
+    balance = arm.recipe.balance
+    moves = isinstance(balance, LogitAdjust) and balance.when == "prediction"
+    return balance.tau if isinstance(balance, LogitAdjust) and moves else 0.0
 
 
 def _gain(decision: Decision) -> float:

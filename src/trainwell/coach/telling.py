@@ -160,7 +160,7 @@ def told(decision: Decision, metric: Metric) -> str:
     known = math.isfinite(low) and math.isfinite(high)
     ends = f" ({low:+.{unit.digits}f} to {high:+.{unit.digits}f})" if known else ""
     if d.outcome in ("adopted", "proved, not needed"):
-        by_rows = d.rows_p is not None and d.rows_p <= LEVEL
+        by_rows = d.rows_p is not None and d.rows_p <= LEVEL and d.words.startswith("better")
         by = ends if known and low > 0 else " (all held-out rows together show it)"
         words = f"better by {size}{by}" if by == ends or by_rows else d.words
         if d.outcome == "adopted":
