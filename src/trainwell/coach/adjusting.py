@@ -3,9 +3,10 @@
 Dividing a network's probabilities by the classes' shares to the power τ (`LogitAdjust`) needs no
 training, and leaves one question that few rows can answer. With two rows of a class, decisions say
 nothing; how probable the right class was says more. Its mean, each class with the same weight, is
-the balanced accuracy to be expected of somebody who answers by these chances. Does a first small
-step towards equal classes raise it? A small step makes few rows worse, so that its direction shows
-where a whole one's does not; and outputs that know only the shares gain nothing by it.
+the balanced accuracy to be expected of somebody who answers by these chances (at the temperature
+with the lowest log loss). Does a first small step towards equal classes raise it? A small step
+makes few rows worse, so that its direction shows where a whole one's does not; and outputs that
+know only the shares gain nothing by it.
 
 How far to go is then read off the balanced log loss: half of the way, or to τ = 1, which aims at
 the balanced error where probabilities are right (Menon et al. 2021). Timid probabilities (label
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainwell.ensemble.calibrate import scaled, temperature
 from trainwell.stats import Array
 from trainwell.swaps import Floats, balanced_losses, flip_test
 
@@ -67,9 +69,10 @@ def adjustment(
     y = np.asarray(labels, np.int64)
     losses = {tau: float(balanced_losses(y, p).sum()) for tau, p in said.items()}
     tau = min(losses, key=lambda t: (losses[t], t))
-    weights, rows = _weights(y), np.arange(len(y))
-    gain = float((weights * (said[tau] - said[0.0])[rows, y]).sum())
-    return Adjustment(tau, gain, direction_test(y, said[0.0], groups))
+    heat = temperature(said[0.0], y)
+    before, after = (scaled(said[t], heat)[np.arange(len(y)), y] for t in (0.0, tau))
+    gain = float((_weights(y) * (after - before)).sum())
+    return Adjustment(tau, gain, direction_test(y, scaled(said[0.0], heat), groups))
 
 
 def direction_test(labels: Array, probabilities: Array, groups: Array | None = None) -> float:
