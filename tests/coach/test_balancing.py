@@ -13,8 +13,9 @@ from helpers.data import labelled
 from trainwell import metrics
 from trainwell.arms import Arena, Arm, cells_of
 from trainwell.cli.app import app
-from trainwell.coach.adjusting import Adjustment, adjustment, direction_test
-from trainwell.coach.balancing import TRAINED, Balanced, Balancer, adjusted, posthoc
+from trainwell.coach.adjusting import Adjustment, adjustment, direction_test, expected_gain
+from trainwell.coach.balance_proof import adjusted
+from trainwell.coach.balancing import TRAINED, Balanced, Balancer, posthoc
 from trainwell.coach.telling import line
 from trainwell.data.dataset import Dataset
 from trainwell.data.split import make_split
@@ -73,6 +74,42 @@ def test_none_is_kept_where_labels_have_no_meaning() -> None:
         balanced(overlapping(240, 30, 0.0, seed))[1].arm.recipe != PLAIN for seed in range(4)
     )
     assert kept <= 1
+
+
+def test_none_is_kept_by_another_metric_than_the_one_that_decides() -> None:
+    """Towards equal classes a balanced loss falls anyhow; macro F1 must gain by itself."""
+    for seed in range(3):
+        data = overlapping(420, 20, 3.0, seed)
+        start, end = balanced(data, metric="macro_f1")
+        if end.arm is not start:
+            assert end.arm.macro_f1.mean() > start.macro_f1.mean() + 0.005
+            (kept,) = [d for d in end.decisions if d.outcome == "adopted"]
+            assert (
+                kept.rows_p is not None and kept.p is not None and min(kept.p, kept.rows_p) < 0.05
+            )
+
+
+@pytest.mark.parametrize("rare", [2, 3])
+def test_two_rare_rows_are_no_proof(rare: int) -> None:
+    for seed in range(3):
+        start, end = balanced(overlapping(160, rare, 3.0, seed))
+        assert end.arm is start and end.decisions
+
+
+def test_knowing_nothing_gains_nothing() -> None:
+    """Outputs that are the shares against even ones, and noise around both."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [880, 20])
+    shares = np.tile([880 / 900, 20 / 900], (900, 1))
+    assert abs(expected_gain(y, shares, np.full((900, 2), 0.5)).sum()) < 0.005
+    small = 0
+    for _ in range(50):
+        noisy, other = (rng.normal(size=(900, 2)) * 0.3 for _ in "ab")
+        plain, even = np.exp(np.log(shares) + noisy), np.exp(other)
+        plain, even = (p / p.sum(axis=1, keepdims=True) for p in (plain, even))
+        gain = expected_gain(y, plain, even)
+        small += gain.sum() > 0.005 and flip_test(gain) <= 0.05
+    assert small <= 5
 
 
 def test_nothing_is_tried_without_need() -> None:

@@ -19,13 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from trainwell.ensemble.calibrate import scaled, temperature
 from trainwell.stats import Array
 from trainwell.swaps import Floats, balanced_losses, flip_test
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def adjustment(
     tau = min(losses, key=lambda t: (losses[t], t))
     heat = temperature(said[0.0], y)
     before, after = (scaled(said[t], heat)[np.arange(len(y)), y] for t in (0.0, tau))
-    gain = float((_weights(y) * (after - before)).sum())
+    gain = float(((after - before) / class_sizes(y)).sum())
     return Adjustment(tau, gain, direction_test(y, scaled(said[0.0], heat), groups))
 
 
@@ -91,11 +88,35 @@ def direction_test(labels: Array, probabilities: Array, groups: Array | None = N
     y, p = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     counts = np.bincount(y, minlength=p.shape[1])
     logs = np.log(np.maximum(counts, 0.5) / counts.sum())
-    slope = _weights(y) * p[np.arange(len(y)), y] * (p @ logs - logs[y])
+    slope = p[np.arange(len(y)), y] * (p @ logs - logs[y]) / class_sizes(y)
     return flip_test(slope, groups) if slope.sum() > 1e-9 else 1.0
 
 
-def _weights(y: Ints) -> Floats:
-    """Of each row (N,), so that each class that is there weighs the same and all sum to 1."""
+def expected_gain(labels: Array, before: Floats, after: Floats) -> Floats:
+    """What each row (N,) adds to the gain of the expected balanced accuracy, from chances (N, C).
+
+    before: of the plain recipe, taken at the temperature with the lowest log loss; after: of a
+    remedy, which may aim at even classes, at that with the lowest balanced log loss. Where nothing
+    can be known, both expect 1 / C, however differently they say so.
+
+    >>> y = np.repeat([0, 1], [90, 10])
+    >>> guess, even = np.tile([0.9, 0.1], (100, 1)), np.full((100, 2), 0.5)
+    >>> bool(abs(expected_gain(y, guess, even).sum()) < 1e-9)
+    True
+    """
+    y = np.asarray(labels, np.int64)
+    weights, rows = 1 / class_sizes(y), np.arange(len(y))
+    plain = scaled(before, temperature(before, y))[rows, y]
+    moved = scaled(after, temperature(after, y, weights=weights))[rows, y]
+    return np.asarray(weights * (moved - plain))
+
+
+def class_sizes(labels: Array) -> Floats:
+    """n_y C of each row (N,): 1 / that is its weight in a mean over classes of their means.
+
+    >>> class_sizes([0, 0, 0, 1]).tolist()
+    [6.0, 6.0, 6.0, 2.0]
+    """
+    y = np.asarray(labels, np.int64)
     counts = np.bincount(y)
-    return np.asarray(1 / (counts[y] * np.count_nonzero(counts)))
+    return np.asarray(counts[y] * np.count_nonzero(counts), np.float64)

@@ -19,13 +19,11 @@ import numpy.typing as npt
 
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.clock import now
-from trainwell.coach.adjusting import Adjustment, adjustment
+from trainwell.coach.balance_proof import first_of_the_best, proved
 from trainwell.coach.decision import Decision, Outcome
-from trainwell.coach.proving import ANOTHER
 from trainwell.coach.remedies import difference as changes_of
-from trainwell.coach.telling import changed, in_short, line, reason, told
-from trainwell.comparing import compared, held_out, score_of
-from trainwell.comparing import difference as paired_arms
+from trainwell.coach.telling import ANOTHER, changed, in_short, line, reason, told
+from trainwell.comparing import held_out, score_of
 from trainwell.data.dataset import Schema
 from trainwell.data.imbalance import imbalance_of
 from trainwell.errors import RecipeError
@@ -33,8 +31,6 @@ from trainwell.metrics import Metric, confusion
 from trainwell.recipe import Recipe
 from trainwell.recipe_check import check_against
 from trainwell.seeding import stream_seed
-from trainwell.significance import holm
-from trainwell.swaps import balanced_losses, flip_test, swap_test
 from trainwell.techniques.balance import (
     Balance,
     ClassWeights,
@@ -45,7 +41,6 @@ from trainwell.techniques.balance import (
     Smote,
     ThresholdMove,
 )
-from trainwell.verdict import LEVEL, REGION
 
 FULL, HALF = LogitAdjust(when="prediction"), LogitAdjust(tau=0.5, when="prediction")
 TRAINED: tuple[Balance, ...] = (
@@ -242,115 +237,19 @@ class Balancer:
         """The proved remedy with the largest gain, or the arm itself; decisions are written."""
         if not arms:
             return start
-        split = self.arena.split
-        flips = holm([paired_arms(split, (start, a), self.metric).p for a in arms])
-        step = self._step(start, arms)
-        rows = adjusted([self._on_rows(start, a) for a in arms], [_tau(a) for a in arms], step)
-        found = [
-            (arm, self._decided(start, arm, flip, p, noise, step))
-            for arm, flip, p in zip(arms, flips.tolist(), rows.tolist(), strict=True)
-        ]
-        won = [f for f in found if f[1].outcome == "adopted"]
-        best = self._first_of_the_best(won) if won else None
+        same = posthoc(self.metric)  # the same networks: nothing was drawn anew
+        placebos = [None if a.recipe.balance in same else noise for a in arms]
+        found = proved(self.arena, self.metric, start, arms, placebos)
+        best = first_of_the_best(self.arena, found)
         for one in found:
-            lost = one in won and one is not best
-            words = f"{one[1].words}; {ANOTHER}"
-            kept = replace(one[1], outcome="proved, not needed", words=words) if lost else one[1]
-            self.made.append(kept)
-        return start if best is None else self._described(best[0])
-
-    def _decided(
-        self,
-        start: Arm,
-        arm: Arm,
-        flip: float,
-        rows: float,
-        noise: float,
-        step: Adjustment | None,
-    ) -> Decision:
-        """A remedy against the arm; flip, rows: adjusted p over cells and over rows; noise: what
-        the placebo gained; step: how far outputs should be moved.
-
-        Few cells give no small p of a sign-flip test, and a class of ten rows makes folds so
-        unlike that an interval over them says little. But what a fit keeps are these very
-        networks: whether they are better than those before is answered by held-out rows.
-        """
-        moved = arm.recipe.balance in posthoc(self.metric)
-        placebo = None if moved else noise  # the same networks: nothing was drawn anew
-        comparison = compared(self.arena, (start, arm), self.metric, adjusted_p=flip).comparison
-        gain, words, verdict = comparison.difference, comparison.words, comparison.verdict
-        outcome: Outcome = "adopted" if verdict == "better" else verdict
-        if outcome == "not shown" and rows <= LEVEL:
-            if step is not None and _tau(arm):
-                behind = -gain.value > self._error_between(start, arm)
-                if _tau(arm) == step.tau and step.gain > REGION and not behind:
-                    outcome, words = "adopted", step.words(gain.value)
-            elif gain.value > REGION:
-                outcome = "adopted"
-                words = (
-                    f"better by {100 * gain.value:.1f} points on average; a test on all held-out "
-                    f"rows, each class with the same weight, gives p = {rows:.2g}"
-                )
-        if outcome == "adopted" and placebo is not None and gain.value <= placebo:
-            outcome = "not shown"
-            words = f"{words}; the placebo gained as much ({100 * noise:+.1f} points)"
-        decision = self._decision(start, arm.recipe, outcome, words)
-        return replace(decision, difference=gain, p=flip, rows_p=rows, placebo=placebo)
-
-    def _step(self, start: Arm, arms: Sequence[Arm]) -> Adjustment | None:
-        """How far outputs should be moved towards equal classes; None where that is not what the
-        metric asks for, or nothing was moved."""
-        some = {_tau(a): held_out(self.arena, a)[1] for a in arms if _tau(a)}
-        if self.metric != "balanced_accuracy" or not some:
-            return None
-        rows, plain = held_out(self.arena, start)
-        data = self.arena.data
-        groups = None if data.groups is None else data.groups[rows]
-        return adjustment(data.labels[rows], {0.0: plain, **some}, groups)
-
-    def _first_of_the_best(self, won: Sequence[tuple[Arm, Decision]]) -> tuple[Arm, Decision]:
-        """Of the proved remedies the first, in their order, that cannot be told from the best.
-
-        Its gain lies within one standard error of the largest: where rare rows are few, the
-        largest is an accident, and the order (what moves outputs first) is what others found.
-        Half an adjustment comes last: it is there to prove the direction.
-        """
-        best = max(won, key=lambda f: _gain(f[1]))
-        for one in sorted(won, key=lambda f: f[0].recipe.balance == HALF):
-            behind = _gain(best[1]) - _gain(one[1])
-            if one is best or behind <= self._error_between(one[0], best[0]):
-                return one
-        return best
-
-    def _error_between(self, a: Arm, b: Arm) -> float:
-        """Standard error over held-out rows of the difference of two arms' balanced accuracies.
-
-        √(Σ_c v_c / n_c) / C, v_c the mean square of the differences of a row's decisions in class
-        c, drawn towards that of all rows by two of them: two equal rows are no certainty.
-        """
-        labels = self.arena.data.labels
-        (rows, before), (_, after) = (held_out(self.arena, arm) for arm in (a, b))
-        y = labels[rows]
-        right = [p.argmax(axis=1) == y for p in (before, after)]
-        square = (right[0] != right[1]).astype(float)
-        n, total = np.bincount(y), np.bincount(y, square)
-        there = n > 0
-        variance = (total[there] + 2 * square.mean()) / (n[there] + 2)
-        return float(np.sqrt((variance / n[there]).sum()) / there.sum())
-
-    def _on_rows(self, a: Arm, b: Arm) -> float:
-        """p over all held-out rows, each judged by the mean of its networks: that of swapped
-        decisions or that of balanced losses, the smaller one doubled for having looked at two."""
-        data = self.arena.data
-        (rows, before), (_, after) = (held_out(self.arena, arm) for arm in (a, b))
-        labels = data.labels[rows]
-        groups = None if data.groups is None else data.groups[rows]
-        said = (before.argmax(axis=1), after.argmax(axis=1))
-        swap = swap_test(labels, said[0], said[1], len(data.classes), self.metric, groups)
-        losses = [balanced_losses(labels, p) for p in (before, after)]
-        gain = losses[0] - losses[1]
-        flip = flip_test(gain, groups) if gain.sum() > 0 else 1.0
-        return min(1.0, 2 * min(swap, flip))
+            outcome, words = one.outcome, one.words
+            if outcome == "adopted" and one is not best:
+                outcome, words = "proved, not needed", f"{words}; {ANOTHER}"
+            made = self._decision(start, one.arm.recipe, outcome, words)
+            self.made.append(
+                replace(made, difference=one.gain, p=one.p, rows_p=one.rows_p, placebo=one.placebo)
+            )
+        return start if best is None else self._described(best.arm)
 
     def _described(self, arm: Arm) -> Arm:
         """The arm with evidence of its own decisions."""
@@ -377,32 +276,3 @@ class Balancer:
             reason=reason(CODE, ()),
             changed=changed(start.recipe, recipe),
         )
-
-
-def adjusted(p: Sequence[float], taus: Sequence[float], step: Adjustment | None) -> Floats:
-    """p values (k,) over rows for having been looked at together.
-
-    Half of the error is given to the one hypothesis that was named before as the likeliest and
-    costs nothing: that outputs should be moved towards equal classes. Its p stands for every step
-    (taus (k,): not 0 where a remedy is one); all others share the other half by Holm's method.
-
-    >>> adjusted([0.3, 0.01, 0.02], [1.0, 0.0, 0.0], Adjustment(1.0, 0.05, 0.001)).round(3).tolist()
-    [0.002, 0.04, 0.04]
-    """
-    values, steps = np.asarray(p, np.float64), np.asarray(taus) != 0
-    if step is None:
-        return holm(values)
-    found = np.full(len(values), 2 * step.p)
-    found[~steps] = 2 * holm(values[~steps]) if not steps.all() else []
-    return np.asarray(np.minimum(found, 1.0))
-
-
-def _tau(arm: Arm) -> float:
-    """How far a remedy moves outputs by the classes' shares; 0: it does something else."""
-    balance = arm.recipe.balance
-    moves = isinstance(balance, LogitAdjust) and balance.when == "prediction"
-    return balance.tau if isinstance(balance, LogitAdjust) and moves else 0.0
-
-
-def _gain(decision: Decision) -> float:
-    return decision.difference.value if decision.difference else 0.0

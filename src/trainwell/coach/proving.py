@@ -17,6 +17,7 @@ from trainwell.arms import Arena, Arm, Cell, joined
 from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Outcome
 from trainwell.coach.screening import ANEW
+from trainwell.coach.telling import ANOTHER
 from trainwell.comparing import Compared, Metric, compared, held_out, score_of
 from trainwell.comparing import difference as paired_arms
 from trainwell.metrics import row_losses
@@ -31,7 +32,6 @@ PROMISING = 0.004  # mean gain from which on one more seed per fold is worth its
 LEAST_GAIN = 0.01  # of such a gain, in the mean
 BEHIND = 0.005  # in the first cells, at which a candidate is given up
 ALIKE = 0.85  # of the largest gain: enough for the change that comes first to be adopted
-ANOTHER = "another change was adopted"
 PLAIN = 0.05  # gain in the first cells beside which the placebo of those cells is enough
 
 Floats = npt.NDArray[np.float64]

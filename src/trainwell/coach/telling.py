@@ -25,6 +25,7 @@ ADVICE = {  # codes that are no finding's
     "usual": "usual advice",
     "imbalance": "uneven classes",
 }
+ANOTHER = "another change was adopted"
 PARTLY = ("screened out", "not proved")  # outcomes of what was trained, but not in full
 FIELDS = {
     "lr": "learning rate",
@@ -165,7 +166,7 @@ def told(decision: Decision, metric: Metric) -> str:
         words = f"better by {size}{by}" if by == ends or by_rows else d.words
         if d.outcome == "adopted":
             return f"{words}; changed: {', '.join(d.changed)}" if d.changed else words
-        return f"{words}; another change was adopted"
+        return words if words.endswith(ANOTHER) else f"{words}; {ANOTHER}"
     if d.outcome == "worse":
         return f"worse by {size}{ends}"
     as_much = "; the placebo gained as much" if "the placebo gained as much" in d.words else ""
