@@ -6,8 +6,9 @@ Eight uneven sets. The plain networks stand beside networks whose outputs are al
 full or in part, because they were trained with a remedy, and beside timid and unfinished ones. The
 coach is told nothing of that: it sees the outputs as those of a plain recipe and may move them
 (`LogitAdjust(when="prediction")`, half of it, `ThresholdMove`), with nothing trained. All rows
-that do not train are held out and say what came of it. Some sets need the folder that
-TRAINWELL_DATA names. Writes benchmarks/results/imbalance-null.md.
+that do not train are held out and say what came of it. Then noise: labels that nothing foretells,
+with two to sixty rare rows, and every remedy. Some sets need the folder that TRAINWELL_DATA names.
+Writes benchmarks/results/imbalance-null.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from trainwell.coach.balancing import Balancer
 from trainwell.data.dataset import Dataset
 from trainwell.data.read import read
 from trainwell.data.split import make_split
+from trainwell.metrics import Metric
 from trainwell.options import Options, chosen_recipe
 from trainwell.recipe import Recipe
 from trainwell.stats import mean_interval, wilson
@@ -33,6 +35,8 @@ from trainwell.techniques.regularize import LabelSmoothing
 
 RESULTS = Path(__file__).parent / "results"
 HARM = 0.01  # of balanced accuracy on held-out rows
+NOISE, INPUTS = ((160, 2), (300, 12), (600, 60), (1000, 17)), 5  # rows and rare ones; inputs
+METRICS: tuple[Metric, ...] = ("balanced_accuracy", "macro_f1")
 SETS = {  # rows of the largest class, its ratio to the smallest, whether a class is always the rare
     "digits-50": ("digits", 100, 50, False),
     "digits-10": ("digits", 60, 10, False),
@@ -100,6 +104,38 @@ def one_split(name: str, split: int) -> dict[str, tuple[bool, float]]:
     return found
 
 
+def hopeless(rows: int, rare: int, metric: Metric, seed: int) -> str:
+    """What is kept on labels that nothing foretells, of all remedies; "" for nothing."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(rows, np.int64)
+    labels[rng.permutation(rows)[:rare]] = 1
+    data = read((rng.normal(size=(rows, INPUTS)), labels))
+    parts = make_split(data, seed=seed, folds=5, test=0)
+    arena = Arena(data, parts, seed)
+    recipe = dataclasses.replace(chosen_recipe(data, Options()), lr=0.01, epochs=25, patience=25)
+    (start,) = arena.train([recipe], cells_of(5, 1, seed))
+    after = Balancer(arena, metric, units=1e9).improve(start).arm
+    return "" if after is start else repr(after.recipe.balance)
+
+
+def noise(first: int, draws: int) -> list[str]:
+    """A table: of each world how often something was kept."""
+    lines = ["## Noise", "", "Every remedy, on labels that nothing foretells: kept is wrong.", ""]
+    lines += ["| rows | rare | metric | draws | kept |", "|---|---|---|---|---|"]
+    wrong = total = 0
+    for rows, rare in NOISE:
+        for metric in METRICS:
+            kept = [hopeless(rows, rare, metric, first + d) for d in range(draws)]
+            some = [k for k in kept if k]
+            wrong, total = wrong + len(some), total + draws
+            told = f"{len(some)} {'; '.join(f'`{k}`' for k in some)}".strip()
+            lines.append(f"| {rows} | {rare} | {metric.replace('_', ' ')} | {draws} | {told} |")
+            print(lines[-1], flush=True)
+    share = wilson(wrong, total)
+    ends = f"{100 * share.low:.1f} to {100 * share.high:.1f} %"
+    return [*lines, "", f"{wrong} of {total}: {100 * share.value:.1f} % ({ends}).", ""]
+
+
 def page(found: dict[str, list[tuple[bool, float]]], splits: int, first: int) -> str:
     """The table: of each start how often it was moved, the mean gain and the worst."""
     told = (
@@ -128,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=6)
     parser.add_argument("--first", type=int, default=600, help="seed of the first split")
+    parser.add_argument("--draws", type=int, default=15, help="of each kind of noise")
     parser.add_argument("--sets", default=",".join(SETS))
     asked = parser.parse_args()
     found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
@@ -137,7 +174,9 @@ def main() -> None:
             for kind, case in one.items():
                 found[kind].append(case)
             print(name, split, {k: round(100 * g, 1) for k, (m, g) in one.items() if m}, flush=True)
-    text = page(found, asked.splits, asked.first)
+    text = (
+        page(found, asked.splits, asked.first) + "\n" + "\n".join(noise(asked.first, asked.draws))
+    )
     print(text)
     (RESULTS / "imbalance-null.md").write_text(text, encoding="utf-8")
 

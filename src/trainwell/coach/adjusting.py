@@ -40,11 +40,12 @@ class Adjustment:
         """What was found, for the decision log. decided: the gain of the decisions themselves.
 
         >>> Adjustment(1.0, 0.043, 0.0004).words(0.012)
-        'expected balanced accuracy +4.3 points (direction: p = 0.0004), decisions +1.2 points'
+        'right classes get +4.3 points of probability, each class counting alike (direction: \
+p = 0.0004); decisions +1.2 points'
         """
         return (
-            f"expected balanced accuracy {100 * self.gain:+.1f} points (direction: p = "
-            f"{self.p:.2g}), decisions {100 * decided:+.1f} points"
+            f"right classes get {100 * self.gain:+.1f} points of probability, each class counting "
+            f"alike (direction: p = {self.p:.2g}); decisions {100 * decided:+.1f} points"
         )
 
 

@@ -129,7 +129,7 @@ def _stepped(arena: Arena, start: Arm, found: Sequence[Judged], step: Adjustment
             return replace(one, outcome="adopted", words=step.words(one.gain.value))
         if not one.tau or one.outcome != "not shown":
             return one
-        words = f"direction shown; tau={step.tau:g} has the lower balanced log loss"
+        words = f"its direction is shown; tau={step.tau:g} has the lower loss, classes alike"
         return replace(one, outcome="proved, not needed", words=words)
 
     return [told(one) for one in found]
