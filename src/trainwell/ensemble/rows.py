@@ -28,6 +28,7 @@ Learner = Callable[[Floats, Ints], Combination]  # members, labels (n,) -> what 
 RESAMPLES = 2000
 FEW = 10  # units below which Student's interval replaces the bootstrap
 SIGNS = 6  # differences below which even a sign test cannot reach 5 % (2 · 0.5^5 = 0.06)
+MANY, ALIKE = 20_000, 20  # units, and units for each value, from which values are drawn
 CELLS = 4_000_000  # counts of a bootstrap held at once
 
 
@@ -197,8 +198,26 @@ def _student(sums: Floats, sizes: Floats) -> list[Interval]:
 
 
 def _bootstrap(sums: Floats, sizes: Floats, seed: int, resamples: int) -> list[Interval]:
-    rng, units = np.random.default_rng(seed), len(sums)
     both = np.column_stack([sums, sizes])
+    drawn = _drawn(both, np.random.default_rng(seed), resamples)
+    total = both.sum(axis=0)
+    value, rest = total[:-1] / total[-1], total - both
+    draws, left_out = drawn[:, :-1] / drawn[:, -1:], rest[:, :-1] / rest[:, -1:]
+    return [bca_ends(float(v), draws[:, k], left_out[:, k]) for k, v in enumerate(value)]
+
+
+def _drawn(both: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Sums (resamples, K) over units (n, K) drawn with replacement, n at a time.
+
+    Hits take few values. Among many units it is then quicker to draw how often each value comes,
+    which is the same distribution: a multinomial one.
+    """
+    units = len(both)
+    if units >= MANY:
+        kinds, counts = np.unique(both, axis=0, return_counts=True)
+        if len(kinds) * ALIKE <= units:
+            often = rng.multinomial(units, counts / units, size=resamples)
+            return np.asarray(often.astype(np.float64) @ kinds)
     drawn = np.empty((resamples, both.shape[1]))
     step = max(1, CELLS // units)
     for start in range(0, resamples, step):
@@ -206,10 +225,7 @@ def _bootstrap(sums: Floats, sizes: Floats, seed: int, resamples: int) -> list[I
         picks = rng.integers(0, units, (some, units)) + units * np.arange(some)[:, None]
         counts = np.bincount(picks.ravel(), minlength=some * units).reshape(some, units)
         drawn[start : start + some] = counts.astype(np.float64) @ both
-    total = both.sum(axis=0)
-    value, rest = total[:-1] / total[-1], total - both
-    draws, left_out = drawn[:, :-1] / drawn[:, -1:], rest[:, :-1] / rest[:, -1:]
-    return [bca_ends(float(v), draws[:, k], left_out[:, k]) for k, v in enumerate(value)]
+    return drawn
 
 
 def right_chance(probabilities: Floats, labels: Ints) -> Floats:
