@@ -35,7 +35,8 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     lines += ["", *told] if told else []
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     late = bool(result.get("out_of_time"))
-    command = longer(result) if late else next_command(heavy, result["command"], changes)
+    open_ = still_open(result, changes)
+    command = longer(result) if late else next_command(heavy, result["command"], open_)
     if heavy:
         lines += ["", findings(heavy, "" if late else command, most=5)]
     if late:
@@ -346,6 +347,18 @@ def next_command(
             if sign and command.startswith("trainwell fit") and changes(settings):
                 return _with_settings(command, f"--set {options}")
     return ""
+
+
+def still_open(result: Mapping[str, Any], changes: Changes) -> Changes:
+    """`changes`, less the remedies for uneven classes where the coach has compared them.
+
+    >>> compared = [{"because": "imbalance", "difference": {"value": 0.01}}]
+    >>> still_open({"decisions": compared}, anything)({"balance": "ClassWeights()"})
+    False
+    """
+    decisions = result.get("decisions") or []
+    done = any(d.get("because") == "imbalance" and d.get("difference") for d in decisions)
+    return lambda settings: changes(settings) and not (done and set(settings) == {"balance"})
 
 
 def longer(result: Mapping[str, Any]) -> str:
