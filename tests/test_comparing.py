@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from trainwell import cli, comparing
 from trainwell.clock import now
 from trainwell.comparing import compare, looks_up_to
 from trainwell.errors import UserError
+from trainwell.report.comparison import render_comparison
 from trainwell.terminal import comparison
 
 SHAPE = {"a", "b", "difference", "p", "verdict", "seeds_to_settle", "lower_is_better", "cells"}
@@ -120,6 +123,28 @@ def test_mistakes_in_changes_name_the_recipe(table):
         compare("epoch=3", GOOD, table)
 
 
+def test_the_accuracy_of_uneven_classes_is_warned_of(table):
+    uneven = table[1] < 2
+    uneven[np.flatnonzero(table[1] == 1)[15:]] = False  # 80 rows and 15
+    data = table[0][uneven], table[1][uneven]
+    quick = ("lr=0.02; epochs=2", "lr=0.01; epochs=2", data)
+    found = compare(*quick, folds=2, looks=(1,))
+    assert found.metric == "accuracy"
+    (note,) = found.notes
+    assert "the accuracy decides here" in note
+    assert "5.3 rows for one of the smallest" in note
+    assert note.endswith("--metric balanced_accuracy")
+    assert (found.rows_test, found.mcnemar_p) == ("McNemar's test", found.rows_p)
+    assert compare(*quick, folds=2, looks=(1,), metric="accuracy").notes == ()
+    told = compare(*quick, folds=2, looks=(1,), metric="balanced_accuracy").to_json()
+    assert told["notes"] == []
+    assert (told["rows_test"], told["mcnemar_p"]) == ("swap test", None)
+    assert 0 < told["rows_p"] <= 1
+    page = render_comparison(told)
+    assert "swap test, p = " in page
+    assert "McNemar" not in page + comparison(told, "page")
+
+
 def test_threads_are_as_before(table):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
@@ -193,6 +218,69 @@ def test_the_command_line(csv_file, tmp_path):
     assert json.loads((out / "compare.json").read_text(encoding="utf-8")) == found
     assert found["verdict"] in (out / "compare.html").read_text(encoding="utf-8")
     assert "1 seeds" not in told
+
+
+def interrupted(stage, *args, cwd):
+    """Ctrl-C a moment after a stage was told: exit code, output, errors."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainwell", "compare", *map(str, args)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        # Where the tests run in the background, Ctrl-C is switched off, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+    )
+    try:
+        for line in process.stderr:
+            if line.startswith(stage):
+                break
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        told, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, told, said
+
+
+ENDLESS = "epochs=100000; patience=100000; batch_size=2; lr=0.0001"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+def test_ctrl_c_keeps_what_complete_seeds_say(csv_file, tmp_path):
+    arms = ("lr=0.02; epochs=20", "lr=1e-9; epochs=20")
+    options = ("--folds", 3, "--seeds", 1000, "--jobs", 1, "--out", "out", "--json")
+    code, told, said = interrupted(
+        "training both arms, seeds 5 to 8", *arms, csv_file, *options, cwd=tmp_path
+    )
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Interrupted; what the complete seeds say is in out")
+    found = json.loads(told.splitlines()[-1])
+    assert found["interrupted"] is True
+    seeds = len(found["cells"]) // 3
+    assert seeds >= 4
+    words = f"interrupted; what is said rests on {seeds} seeds per fold, of 1000"
+    assert found["notes"] == [words]
+    assert found["verdict"] == "worse"  # nothing was spent yet: 5 % are left for this look
+    assert f"warning: {words}" in told
+    assert words in (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8")) == found
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+@pytest.mark.parametrize("first", [ENDLESS, ENDLESS.rpartition(";")[0]])
+def test_ctrl_c_before_anything_is_complete(first, csv_file, tmp_path):
+    """While the first seed trains, and while a rate is searched."""
+    stage = "training" if "lr" in first else "tuning"
+    arms = (first, ENDLESS)
+    code, told, said = interrupted(stage, *arms, csv_file, "--jobs", 1, cwd=tmp_path)
+    assert (code, told) == (130, "")
+    assert said.splitlines()[-1].startswith("Interrupted.")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from scipy import stats as reference
 
 from helpers import comparing
 from helpers.comparing import stopped
-from trainwell.sequential import LOOKS, levels, next_step, spent
+from trainwell.comparing import looks_up_to
+from trainwell.sequential import LOOKS, last_level, levels, next_step, spent
 
 
 def z(p):
@@ -35,6 +36,42 @@ def test_all_of_alpha_is_spent_and_no_more(spending):
     scores = np.abs(walk[:, at - 1]) / np.sqrt(at)
     crossed = (scores > reference.norm.isf(np.array(levels(spending=spending)) / 2)).any(axis=1)
     assert crossed.mean() == pytest.approx(0.05, abs=0.0021)  # 3 standard errors
+
+
+@pytest.mark.parametrize("seeds", [*range(1, 41), 64, 100, 333, 777, 999, 1000])
+def test_as_many_seeds_as_may_be_asked_for_have_levels(seeds):
+    """The first looks of many have next to nothing to spend: they say "go on" to whatever."""
+    looks = looks_up_to(seeds)
+    found = levels(looks)
+    assert all(0 < p <= 0.05 + 1e-9 for p in found)
+    assert found[-1] > 0.03
+    for difference in (0.0, 0.5):
+        a = 0.4 + difference + 0.001 * np.arange(3)
+        step = next_step(a, np.full(3, 0.4), range(3), [0] * 3, 0.3, 500, looks)
+        assert step == ("stop: not shown" if seeds == 1 else "go on")
+
+
+def test_what_is_spent_keeps_its_digits():
+    """Far out 1 + erf(x) is 0; the reference counts on there."""
+    for share in (1 / 2, 1 / 14, 1 / 64):
+        z0 = reference.norm.ppf(0.05 / 4)
+        assert spent(share) == pytest.approx(4 * reference.norm.cdf(z0 / np.sqrt(share)), rel=1e-9)
+
+
+@pytest.mark.parametrize("spending", ["late", "even"])
+@pytest.mark.parametrize("seeds", [3, 5, 12, 20])
+def test_an_end_that_nobody_planned_spends_what_is_left(seeds, spending):
+    """Looks at 5, 10, 20 were planned; time was over after `seeds`: 5 % in all, not more."""
+    walk = np.random.default_rng(1).normal(size=(100_000, 20)).cumsum(axis=1)
+    planned = dict(zip(LOOKS, levels(spending=spending), strict=True))
+    made = {look: p for look, p in planned.items() if look < seeds}
+    made[seeds] = last_level(LOOKS, seeds, spending=spending)
+    crossed = np.zeros(len(walk), dtype=bool)
+    for look, p in made.items():
+        crossed |= np.abs(walk[:, look - 1]) / np.sqrt(look) > reference.norm.isf(p / 2)
+    assert crossed.mean() == pytest.approx(0.05, abs=0.0021)
+    with pytest.raises(ValueError, match=r"1\.\.20"):
+        last_level(LOOKS, 21)
 
 
 @pytest.mark.parametrize("looks", [(), (5, 5), (10, 5), (0, 5)])

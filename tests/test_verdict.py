@@ -53,6 +53,17 @@ def test_many_comparisons_need_an_adjusted_p():
     assert (stricter.verdict, stricter.p, stricter.seeds_to_settle) == ("not shown", 0.06, 1)
 
 
+def test_after_several_looks_the_level_is_that_of_the_look():
+    found = dataclasses.replace(
+        FOUND, interval=Interval(0.01, 0.001, 0.02), p=0.03, confidence=1 - 0.0102
+    )
+    assert verdict(found).verdict == "better"
+    stricter = verdict(found, level=0.0102)
+    assert stricter.verdict == "not shown"
+    assert "(99 % interval 0.1 to 2.0" in stricter.words
+    assert verdict(dataclasses.replace(found, p=0.01), level=0.0102).verdict == "better"
+
+
 def test_words_name_the_numbers():
     words = given(0.004, 0.02, 0.012).words
     assert words == (

@@ -11,19 +11,16 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from trainwell.arms import (
     Arena,
     Arm,
     Cell,
-    Ladders,
     about_tuning,
     cells_of,
     joined,
@@ -32,86 +29,37 @@ from trainwell.arms import (
 )
 from trainwell.budget import parse_time
 from trainwell.clock import now
-from trainwell.data.dataset import Dataset, IntArray, Kind
+from trainwell.comparing_arms import (
+    Compared,
+    compared,
+    difference,
+    held_out,
+    held_out_share,
+    rows_behind,
+    rows_p,
+    rows_test,
+    score_of,
+    votes,
+)
+from trainwell.data.dataset import Dataset, Kind
+from trainwell.data.imbalance import deciding_metric, imbalance_of
 from trainwell.data.split import Split, make_split
+from trainwell.engine.members import Trained
 from trainwell.engine.threads import same_threads
 from trainwell.errors import Interrupted, UserError, did_you_mean
 from trainwell.metrics import Metric
 from trainwell.options import TEST_SHARE, Options, chosen_recipe
-from trainwell.paired import PairedDifference, paired_difference
 from trainwell.progress import Progress
-from trainwell.recipe import Recipe, fields_as_text, parse_settings
+from trainwell.recipe import Recipe, parse_settings
 from trainwell.request import Request
-from trainwell.sequential import next_step
-from trainwell.significance import mcnemar
-from trainwell.verdict import Comparison, Unit, unit_of, verdict
+from trainwell.sequential import last_level, levels, next_step
+from trainwell.training import stop_at_interrupt
+from trainwell.verdict import unit_of
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 FOLDS, LOOKS = 5, (1, 2, 4)  # folds; seeds per fold after which it may end
 MOST_FOLDS, MOST_SEEDS = 50, 1000
 TUNING_SHARE = 0.4  # of the budget, after which each arm takes the best rate so far
 UNHURRIED = 120.0  # seconds of budget from which it pays to measure how training runs quickest
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """Two arms after training, and what may be said about B - A."""
-
-    names: tuple[str, str]
-    metric: Metric
-    arms: tuple[Arm, Arm]
-    comparison: Comparison
-    rows: int  # held-out rows of all folds together
-    mcnemar_p: float  # of the two arms' votes, row by row
-    seconds: float
-    data: str
-    ladders: Ladders = (None, None)  # how each arm found its learning rate; None: it was given
-    notes: tuple[str, ...] = ()  # what the reader should know besides
-
-    @property
-    def unit(self) -> Unit:
-        """In what differences are told."""
-        return unit_of(self.metric)
-
-    def scores(self, which: int) -> Floats:
-        """Scores (n,) of an arm, cell by cell; of the log loss the negative: more is better."""
-        return score_of(self.arms[which], self.metric)
-
-    def measured(self, which: int) -> Floats:
-        """What was measured of an arm (n,), cell by cell; of the log loss the loss itself."""
-        return np.asarray(getattr(self.arms[which], self.metric))
-
-    @property
-    def tuned(self) -> str:
-        """Who tuned the learning rate, with how many trials, in words."""
-        return tuning_words(self.ladders)
-
-    def to_json(self) -> dict[str, Any]:
-        """As `compare --json` prints it; the difference is B - A of the metric as such."""
-        return {
-            "data": self.data,
-            "a": self.names[0],
-            "b": self.names[1],
-            "metric": self.metric,
-            **self.comparison.to_json(),
-            "mcnemar_p": self.mcnemar_p,
-            "cells": [
-                {"fold": c.fold, "seed": c.seed, "a": float(a), "b": float(b)}
-                for c, a, b in zip(
-                    self.arms[0].cells, self.measured(0), self.measured(1), strict=True
-                )
-            ],
-            "unit": self.unit.name,
-            "region": self.unit.region,
-            "tuned": self.tuned,
-            "notes": list(self.notes),
-            "recipes": {
-                "a": fields_as_text(self.arms[0].recipe),
-                "b": fields_as_text(self.arms[1].recipe),
-            },
-            "seconds": round(self.seconds, 2),
-        }
 
 
 def compare(
@@ -127,7 +75,7 @@ def compare(
     test: float | str | Path = TEST_SHARE,
     folds: int = FOLDS,
     looks: Sequence[int] = LOOKS,
-    metric: Metric = "accuracy",
+    metric: Metric | None = None,
     budget: str | float | None = None,
     seed: int = 0,
     jobs: int | str | None = None,
@@ -138,11 +86,14 @@ def compare(
 
     a, b: recipe files, recipes, "start" for the recipe that `fit` would start with, or changes to
     it such as "regularize=(L2(1e-3),); epochs=20". looks: seeds per fold after which the comparison
-    may end; the last is the most. The sealed test part stays sealed. Raises UserError for what the
-    user can mend.
+    may end; the last is the most. metric: None takes the accuracy, and notes where `fit` would let
+    another decide. The sealed test part stays sealed. Ctrl-C ends it after the seeds that are
+    complete (`Compared.interrupted`). Raises UserError for what the user can mend, Interrupted
+    where nothing was complete yet.
     """
     began = time.monotonic()
     seconds = None if budget is None else parse_time(str(budget))
+    asked, metric = metric is not None, "accuracy" if metric is None else metric
     _check(folds, looks, metric)
     request = Request(
         source,
@@ -160,24 +111,67 @@ def compare(
     if seconds is not None:
         start = now() - (time.monotonic() - began)
         ends = [start + TUNING_SHARE * seconds, start + seconds]
+    about = () if asked else about_metric(data, split)
     with same_threads(), Progress(quiet=quiet) as progress:
-        for note in split.notes:
+        for note in (*split.notes, *(f"warning: {words}" for words in about)):
             progress.say(note)
         arena = Arena(data, split, seed, jobs=jobs, steady=(seconds or math.inf) < UNHURRIED)
         arena.show = lambda seen: progress.update(seen.share, f"{seen.epochs} epochs")
-        progress.stage("tuning the learning rate of each arm that has none")
-        first, second = arena.tuned(recipes, ends[0])
-        ladders = (first[1], second[1])
-        progress.say(tuning_words(ladders))
-        notes = about_tuning(ladders)
-        for note in notes:
-            progress.say(f"warning: {note}")
-        arms = _in_looks(arena, [first[0], second[0]], looks, metric, progress, ends[1])
-        if arena.late or arena.stopped:
-            notes = (*notes, "the comparison ended early; with more time it may say more")
-        names = (_name(a, 0), _name(b, 1))
-        found = compared(arena, (arms[0], arms[1]), metric, names, time.monotonic() - began)
-        return dataclasses.replace(found, ladders=ladders, notes=notes)
+        with stop_at_interrupt(arena):
+            found = _compared(arena, recipes, looks, metric, progress, ends)
+        return dataclasses.replace(
+            found,
+            names=(_name(a, 0), _name(b, 1)),
+            notes=(*found.notes, *about),
+            seconds=time.monotonic() - began,
+        )
+
+
+def _compared(
+    arena: Arena,
+    recipes: Sequence[Recipe],
+    looks: Sequence[int],
+    metric: Metric,
+    progress: Progress,
+    ends: Sequence[float | None],
+) -> Compared:
+    """Tune the rates, train both arms look by look, and say what may be said.
+
+    ends: of tuning and of everything, `clock.now()`.
+    """
+    progress.stage("tuning the learning rate of each arm that has none")
+    first, second = arena.tuned(recipes, ends[0])
+    ladders = (first[1], second[1])
+    progress.say(tuning_words(ladders))
+    notes = about_tuning(ladders)
+    for note in notes:
+        progress.say(f"warning: {note}")
+    arms, level = _in_looks(arena, [first[0], second[0]], looks, metric, progress, ends[1])
+    interrupted = arena.stopped  # what follows takes a moment; asked to stop now, it is done
+    if interrupted:
+        seeds = times(len(arms[0].cells) // len(arena.split.folds), "seed")
+        words = f"interrupted; what is said rests on {seeds} per fold, of {looks[-1]}"
+        notes = (*notes, words)
+    elif arena.late:
+        notes = (*notes, "the comparison ended early; with more time it may say more")
+    return dataclasses.replace(
+        compared(arena, arms, metric, level=level),
+        rows_p=rows_p(arena, arms, metric),
+        rows_test=rows_test(metric, arena.data.groups is not None),
+        ladders=ladders,
+        notes=notes,
+        interrupted=interrupted,
+    )
+
+
+def about_metric(data: Dataset, split: Split) -> tuple[str, ...]:
+    """Where the accuracy decides because nobody asked for another metric: what `fit` would do."""
+    counts = np.bincount(data.labels[split.development], minlength=len(data.classes))
+    deciding = deciding_metric(imbalance_of(counts, data.classes))
+    if deciding.name == "accuracy":
+        return ()
+    told = f"fit would let the {deciding.name.replace('_', ' ')} decide: --metric {deciding.name}"
+    return (f"the accuracy decides here, but {deciding.why}; {told}",)
 
 
 def _check(folds: Any, looks: Any, metric: Any) -> None:
@@ -213,60 +207,6 @@ def looks_up_to(seeds: int) -> tuple[int, ...]:
     return (*doubled, seeds)
 
 
-def compared(
-    arena: Arena,
-    arms: tuple[Arm, Arm],
-    metric: Metric,
-    names: tuple[str, str] = ("A", "B"),
-    seconds: float = 0.0,
-    adjusted_p: float | None = None,
-) -> Compared:
-    """What may be said about two arms that were trained in the same cells."""
-    found = difference(arena.split, arms, metric)
-    return Compared(
-        names,
-        metric,
-        arms,
-        verdict(
-            found,
-            adjusted_p=adjusted_p,
-            unit=unit_of(metric),
-            same=arms[0].recipe == arms[1].recipe,
-        ),
-        sum(len(f.validation) for f in arena.split.folds),
-        mcnemar(*votes(arena, arms)).mid,
-        seconds,
-        arena.data.name,
-    )
-
-
-def difference(split: Split, arms: tuple[Arm, Arm], metric: Metric) -> PairedDifference:
-    """Mean of B - A over folds and seeds, with interval and p."""
-    cells = arms[0].cells
-    a, b = (score_of(arm, metric) for arm in arms)
-    rows = sum(len(f.validation) for f in split.folds)
-    return paired_difference(
-        b,
-        a,
-        [c.fold for c in cells],
-        [c.seed for c in cells],
-        held_out_share(split),
-        rows if metric != "log_loss" else None,
-    )
-
-
-def held_out_share(split: Split) -> float:
-    """The share of the rows that a fold holds out, the mean over folds."""
-    return float(
-        np.mean([len(f.validation) / (len(f.train) + len(f.validation)) for f in split.folds])
-    )
-
-
-def score_of(arm: Arm, metric: Metric) -> Floats:
-    """Scores (n,) of an arm; of the log loss the negative, so that more is better everywhere."""
-    return -arm.log_loss if metric == "log_loss" else np.asarray(getattr(arm, metric))
-
-
 def _in_looks(
     arena: Arena,
     recipes: Sequence[Recipe],
@@ -274,63 +214,99 @@ def _in_looks(
     metric: Metric,
     progress: Progress,
     deadline: float | None,
-) -> list[Arm]:
-    """Train seeds until a look decides, or the last look, or the deadline."""
+) -> tuple[tuple[Arm, Arm], float]:
+    """Train seeds until a look decides, or the last look, the deadline, or Ctrl-C.
+
+    Both arms, and the level at which something may be said: that of the look that decided, or of
+    one that had to be the last (`sequential.last_level`).
+    """
     arms: list[Arm] = []
-    done = 0
+    done, step = 0, "go on"
     for look in looks:
+        if arena.stopped:
+            break
         which = f"seed {look}" if look == done + 1 else f"seeds {done + 1} to {look}"
         progress.stage(f"training both arms, {which} of every fold")
-        cells = cells_of(len(arena.split.folds), look - done, arena.seed, done)
-        more = arena.train(recipes, cells, deadline)
-        if arena.stopped and not arms:
-            raise Interrupted("Interrupted before both arms were trained: nothing to compare.")
-        if (arena.late or arena.stopped) and not arms and not _whole(more):
-            todo = "Give more time with --budget, or fewer epochs."
-            raise UserError("--budget", "the time ended before both arms were trained once", todo)
-        if not _whole(more):
+        folds = len(arena.split.folds)
+        more = arena.train(recipes, cells_of(folds, look - done, arena.seed, done), deadline)
+        if arena.stopped:
+            more = _complete_seeds(more, folds)
+        elif not _whole(more):
+            more = []
+        if not more:
             break
         arms = [joined(x, y) for x, y in zip(arms, more, strict=True)] if arms else more
-        done = look
-        split, cells_so_far = arena.split, arms[0].cells
-        step = next_step(
-            score_of(arms[1], metric),
-            score_of(arms[0], metric),
-            [c.fold for c in cells_so_far],
-            [c.seed for c in cells_so_far],
-            held_out_share(split),
-            sum(len(f.validation) for f in split.folds) if metric != "log_loss" else None,
-            looks,
-            unit_of(metric).region,
-        )
-        progress.say(f"{times(done, 'seed')} per fold: {step}")
+        done = len(arms[0].cells) // folds
+        if done == look:
+            step = _step(arena, (arms[0], arms[1]), metric, looks)
+            progress.say(f"{times(done, 'seed')} per fold: {step}")
         if step != "go on":
             break
-    return arms
+    if not arms and arena.stopped:
+        raise Interrupted("Interrupted. No seed of both arms was complete: nothing to compare.")
+    if not arms:
+        todo = "Give more time with --budget, or fewer epochs."
+        raise UserError("--budget", "the time ended before both arms were trained once", todo)
+    decided = step != "go on"
+    level = levels(looks)[list(looks).index(done)] if decided else last_level(looks, done)
+    return (arms[0], arms[1]), level
+
+
+def _step(arena: Arena, arms: tuple[Arm, Arm], metric: Metric, looks: Sequence[int]) -> str:
+    """What a look says of the cells so far."""
+    split, cells = arena.split, arms[0].cells
+    return next_step(
+        score_of(arms[1], metric),
+        score_of(arms[0], metric),
+        [c.fold for c in cells],
+        [c.seed for c in cells],
+        held_out_share(split),
+        rows_behind(split, arena.data.labels, metric),
+        looks,
+        unit_of(metric).region,
+    )
 
 
 def _whole(arms: Sequence[Arm]) -> bool:
     return all(t is not None for arm in arms for t in arm.trained)
 
 
-def votes(arena: Arena, arms: tuple[Arm, Arm]) -> tuple[Bools, Bools]:
-    """Whether each held-out row is right by the mean over seeds, for both arms (n,)."""
-    (rows, a), (_, b) = (held_out(arena, arm) for arm in arms)
-    labels = arena.data.labels[rows]
-    return a.argmax(axis=1) == labels, b.argmax(axis=1) == labels
+def _complete_seeds(arms: Sequence[Arm], folds: int) -> list[Arm]:
+    """Of arms that were asked to stop the seeds that all of them have finished in every fold;
+    nothing where there is none. Cells come seed by seed."""
+    done = np.all([[_finished(t) for t in arm.trained] for arm in arms], axis=0)
+    kept = np.flatnonzero(np.repeat(done.reshape(-1, folds).all(axis=1), folds))
+    if not len(kept):
+        return []
+    return [_only(arm, kept.tolist()) for arm in arms]
 
 
-def held_out(arena: Arena, arm: Arm) -> tuple[IntArray, Floats]:
-    """Held-out rows (n,), fold by fold, and the mean (n, C) of what their networks say."""
-    rows, found = [], []
-    for number, fold in enumerate(arena.split.folds):
-        some = [p for p, c in zip(arm.probabilities, arm.cells, strict=True) if c.fold == number]
-        # One that diverged at once says nothing; only if all have, the fold counts as unknown.
-        some = [p for p in some if np.isfinite(p).all()] or some
-        if some:
-            rows.append(fold.validation)
-            found.append(np.nan_to_num(np.mean(some, axis=0)))
-    return np.concatenate(rows), np.concatenate(found)
+def _only(arm: Arm, places: Sequence[int]) -> Arm:
+    """An arm in some of its cells; what was recorded of the others is left out with them."""
+    if len(places) == len(arm.cells):
+        return arm
+    rows = np.asarray(places, dtype=np.int64)
+    return dataclasses.replace(
+        arm,
+        cells=tuple(arm.cells[i] for i in places),
+        accuracy=arm.accuracy[rows],
+        balanced_accuracy=arm.balanced_accuracy[rows],
+        macro_f1=arm.macro_f1[rows],
+        log_loss=arm.log_loss[rows],
+        probabilities=tuple(arm.probabilities[i] for i in places),
+        trained=tuple(arm.trained[i] for i in places),
+        evidence=None,
+        history=(),
+        probes=(),
+    )
+
+
+def _finished(trained: Trained | None) -> bool:
+    """Whether a training came to its own end: all epochs, no better for `patience`, diverged."""
+    if trained is None:
+        return False
+    recipe, idle = trained.member.recipe, trained.epochs - trained.best_epoch
+    return trained.diverged or trained.epochs >= recipe.epochs or idle >= recipe.patience
 
 
 def recipe_named(what: str | Path | Recipe, data: Dataset, trust: bool = False) -> Recipe:
@@ -353,4 +329,16 @@ def _name(what: str | Path | Recipe, number: int) -> str:
     return f"recipe {'AB'[number]}" if isinstance(what, Recipe) else str(what)
 
 
-__all__ = ["Cell", "Compared", "Metric", "compare", "compared"]
+__all__ = [  # with what others ask of two arms
+    "Cell",
+    "Compared",
+    "Metric",
+    "compare",
+    "compared",
+    "difference",
+    "held_out",
+    "held_out_share",
+    "rows_p",
+    "score_of",
+    "votes",
+]

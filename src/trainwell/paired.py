@@ -33,7 +33,8 @@ class PairedDifference:
     flipped: what was flipped together, "folds" or "trainings".
     between: variance of the fold means (of the cells, if K = 1). within: variance between the
     seeds of a fold; None with one seed. test_share: held-out rows of a fold over all rows.
-    rows: held-out rows of all folds together; None: not known. cells: those with a difference.
+    rows: held-out rows of all folds together, or as many equal ones as their mean is worth; None:
+    not known. cells: those with a difference.
     """
 
     interval: Interval
@@ -45,7 +46,7 @@ class PairedDifference:
     between: float
     within: float | None
     test_share: float
-    rows: int | None
+    rows: float | None
     cells: int
     confidence: float = 0.95
 
@@ -56,7 +57,7 @@ def paired_difference(
     folds: npt.ArrayLike,
     seeds: npt.ArrayLike,
     test_share: float,
-    rows: int | None = None,
+    rows: float | None = None,
     confidence: float = 0.95,
     flip_seed: int = 0,
 ) -> PairedDifference:
@@ -69,7 +70,8 @@ def paired_difference(
     as dependent as the term supposes, and up to 99 % where seeds alone make the noise; variances
     that separate seeds from folds fell to 90 %, those over all cells to 81 %.
     One fold: mean ± t(S-1) s / √S over seeds, which says nothing about other rows.
-    rows: distinct held-out rows N of all folds. Scores that count few rows tie, and ties look
+    rows: distinct held-out rows N of all folds; where each class has the same say, as many equal
+    rows as such a mean is worth (C² / Σ 1/n_c). Scores that count few rows tie, and ties look
     like certainty: no interval is narrower than ± z² / (N + z²), what N rows without a single
     disagreement leave open (Wilson), nor than ± z √(d (1 - d) / N), d the size of the mean
     difference: for it at least d N rows changed sides, and if none changed back, their number

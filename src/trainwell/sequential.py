@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.paired import paired_difference
-from trainwell.verdict import REGION
+from trainwell.verdict import REGION, Word, word_of
 
 Spending = Literal["late", "even"]
 Step = Literal[
@@ -26,6 +26,13 @@ Step = Literal[
 ]
 
 LOOKS = (5, 10, 20)  # seeds
+_STOPS: dict[Word, Step] = {
+    "better": "stop: better",
+    "worse": "stop: worse",
+    "no difference that matters": "stop: no difference that matters",
+    "not shown": "stop: not shown",
+}
+SMALLEST = 1e-12  # level below which nothing may be said: 1 - level would be rounded to 1
 _NORMAL = NormalDist()
 
 
@@ -43,7 +50,8 @@ def spent(share: float, alpha: float = 0.05, spending: Spending = "late") -> flo
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], got {share}")
     if spending == "late":
-        return 4 * _NORMAL.cdf(_NORMAL.inv_cdf(alpha / 4) / math.sqrt(share))
+        # Φ(x) = erfc(-x / √2) / 2 keeps its digits where 1 + erf(x / √2) would lose all of them.
+        return 2 * math.erfc(-_NORMAL.inv_cdf(alpha / 4) / math.sqrt(2 * share))
     return alpha * math.log(1 + (math.e - 1) * share)
 
 
@@ -62,18 +70,39 @@ def levels(
     """
     if not looks or looks[0] < 1 or any(b <= a for a, b in itertools.pairwise(looks)):
         raise ValueError(f"looks must be rising numbers of seeds, got {tuple(looks)}")
-    return _levels(tuple(looks), alpha, spending)
+    return _levels(tuple(looks), looks[-1], alpha, spending)
+
+
+def last_level(
+    looks: Sequence[int], seeds: int, alpha: float = 0.05, spending: Spending = "late"
+) -> float:
+    """The level of a look that has to be the last one: time was over, or somebody stopped it.
+
+    seeds: per fold, at most as many as planned. What the looks before have left of alpha is spent
+    there, which is what a spending function allows where the data do not decide when it ends.
+    Source: Lan and DeMets (1983).
+
+    >>> round(last_level((5, 10, 20), 5), 4), round(last_level((5, 10, 20), 15), 4)
+    (0.05, 0.0496)
+    """
+    if not 1 <= seeds <= looks[-1]:
+        raise ValueError(f"seeds must lie in 1..{looks[-1]}, got {seeds}")
+    taken = tuple(look for look in looks if look < seeds)
+    return _levels((*taken, seeds), looks[-1], alpha, spending)[-1]
 
 
 @functools.cache
-def _levels(looks: tuple[int, ...], alpha: float, spending: Spending) -> tuple[float, ...]:
+def _levels(
+    looks: tuple[int, ...], planned: int, alpha: float, spending: Spending
+) -> tuple[float, ...]:
+    """The level of each look; the last one spends all that is left. planned: seeds in all."""
     nodes, weights = np.polynomial.legendre.leggauss(400)
     where, mass = np.zeros(1), np.ones(1)  # walks that go on: places and probabilities
     before, used, found = 0.0, 0.0, []
     for look in looks:
-        share = look / looks[-1]
+        share = look / planned
         step = math.sqrt(share - before)
-        allowed = spent(share, alpha, spending) - used
+        allowed = (alpha if look == looks[-1] else spent(share, alpha, spending)) - used
         limit = _limit(_leaving(where, mass, step), allowed, math.sqrt(share))
         found.append(math.erfc(limit / math.sqrt(2 * share)))
         places = limit * nodes
@@ -89,7 +118,7 @@ def next_step(
     folds: npt.ArrayLike,
     seeds: npt.ArrayLike,
     test_share: float,
-    rows: int | None = None,
+    rows: float | None = None,
     looks: Sequence[int] = LOOKS,
     region: float = REGION,
     spending: Spending = "late",
@@ -100,7 +129,8 @@ def next_step(
     "better" or "worse" if the interval of confidence 1 - p_i leaves 0 out and the sign-flip p is
     at most p_i; "no difference that matters" if it lies inside ± region. These intervals hold at
     all looks together in 95 % of cases, so either stop may be believed (Jennison and Turnbull,
-    1989). At the last look what is undecided is "not shown".
+    1989). At the last look what is undecided is "not shown". A level below SMALLEST (the first of
+    14 seeds or more) is no chance to stop: "go on".
 
     >>> noise = np.random.default_rng(0).normal(0.03, 0.01, 10)
     >>> next_step(noise, np.zeros(10), [0] * 10, range(10), 0.2)
@@ -111,13 +141,13 @@ def next_step(
     if count not in looks or int(each.min()) != count:
         raise ValueError(f"every fold must have one of {tuple(looks)} seeds, got {each.tolist()}")
     level = levels(looks, spending=spending)[list(looks).index(count)]
+    if level < SMALLEST:
+        return "go on"
     found = paired_difference(a, b, folds, seeds, test_share, rows, 1 - level)
-    low, high = found.interval.low, found.interval.high
-    if max(abs(low), abs(high)) <= region:
-        return "stop: no difference that matters"
-    if found.p <= level and (low > 0 or high < 0):
-        return "stop: better" if low > 0 else "stop: worse"
-    return "stop: not shown" if count == looks[-1] else "go on"
+    word = word_of(found.interval, found.p <= level, region)
+    if word == "not shown" and count != looks[-1]:
+        return "go on"
+    return _STOPS[word]
 
 
 def _leaving(

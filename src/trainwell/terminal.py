@@ -122,6 +122,10 @@ def comparison(result: Mapping[str, Any], page: Path) -> str:
         f"B is {result['words']}" if result["verdict"] in ("better", "worse") else result["words"],
         96,
     )
+    if result["rows_p"] is not None:
+        test, p = result["rows_test"], result["rows_p"]
+        told = f"all held-out rows, each by the mean of its networks: {test}, p = {p:.2g}"
+        said += textwrap.wrap(told, 96)
     for note in result["notes"]:
         said += textwrap.wrap(f"warning: {note}", 96)
     said += textwrap.wrap(result["tuned"], 96)

@@ -88,17 +88,20 @@ def verdict(
     adjusted_p: float | None = None,
     unit: Unit = POINTS,
     same: bool = False,
+    level: float = LEVEL,
 ) -> Comparison:
     """Is arm a better than arm b?
 
     "no difference that matters": both ends of the interval lie inside ± region, even if it leaves
-    0 out. "better", "worse": the interval leaves 0 out *and* the sign-flip p is at most 0.05; two
-    tests that err in different ways must agree. "not shown": neither; it does not say that
+    0 out. "better", "worse": the interval leaves 0 out *and* the sign-flip p is at most `level`;
+    two tests that err in different ways must agree. "not shown": neither; it does not say that
     nothing differs. Two arms that are alike are called better or worse in at most 5 % of
     comparisons (simulated: 1 % with folds, 4 % with one; tables in docs/comparisons.md).
     found: of scores of which more is better; of a loss, therefore, of its negative.
     region: None takes that of the unit. adjusted_p: Holm's, where this is one of many comparisons.
     same: both arms are one recipe, so that no number of seeds would settle anything.
+    level: after several looks that of the look (`sequential.levels`); `found` has its confidence,
+    1 - level.
 
     >>> from trainwell.paired import paired_difference
     >>> a, b = [0.96, 0.97, 0.95, 0.96, 0.98, 0.97], [0.95, 0.95, 0.94, 0.94, 0.96, 0.96]
@@ -108,8 +111,8 @@ def verdict(
     """
     region = unit.region if region is None else region
     p = found.p if adjusted_p is None else adjusted_p
-    word = word_of(found.interval, p <= LEVEL, region)
-    more = seeds_to_settle(found, region, LEVEL) if word == "not shown" else 0
+    word = word_of(found.interval, p <= level, region)
+    more = seeds_to_settle(found, region, level) if word == "not shown" else 0
     if word == "not shown" and more == 0:  # Holm asks for more than one comparison alone
         more = 1
     if word == "not shown" and same:
@@ -119,8 +122,19 @@ def verdict(
     if same:
         words += "; both recipes are the same: what is measured is chance"
     elif word == "not shown":
-        words += _what_would_settle(found, more)
+        words += _what_would_settle(found, more, level)
     return Comparison(difference, p, word, more, words, unit.lower_is_better)
+
+
+def per_cent(confidence: float) -> str:
+    """A confidence in per cent, with as many digits as tell it from 100.
+
+    >>> per_cent(0.95), per_cent(0.9512), per_cent(0.999985)
+    ('95', '95.1', '99.999')
+    """
+    missing = 100 * (1 - confidence)
+    digits = max(1, -math.floor(math.log10(missing))) if missing > 0 else 1
+    return f"{100 * confidence:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def turned(interval: Interval) -> Interval:
@@ -136,8 +150,7 @@ def _words(
     value, low, high = (round(unit.scale * v, digits) + 0.0 for v in vars(difference).values())
     ends = f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) else "unknown"
     cells = f"{_count(found.folds, 'fold')} × {_count(found.seeds, 'seed')}"
-    level = f"{100 * found.confidence:g}"
-    numbers = f"({level} % interval {ends}, sign-flip p = {p:.2g}; {cells})"
+    numbers = f"({per_cent(found.confidence)} % interval {ends}, sign-flip p = {p:.2g}; {cells})"
     if found.folds == 1:
         numbers = numbers[:-1] + "; for these held-out rows only)"
     if word in ("better", "worse"):
@@ -153,12 +166,12 @@ def _words(
     return f"{shown} {numbers}"
 
 
-def _what_would_settle(found: PairedDifference, more: int | None) -> str:
+def _what_would_settle(found: PairedDifference, more: int | None, level: float) -> str:
     """Why nothing is shown, and what would show it."""
     text = ""
     if not math.isfinite(found.interval.low):
         text += "; equal or single differences do not tell how far others would lie"
-    if found.smallest_p > LEVEL:
+    if found.smallest_p > level:
         text += f"; so few trainings that differ cannot give a p below {found.smallest_p:.2g}"
     if more is None:
         return text + "; more seeds would not settle it: rows and folds limit what can be seen"

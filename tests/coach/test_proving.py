@@ -10,8 +10,8 @@ import pytest
 from helpers.drawn import Drawn, drawn
 from trainwell.arms import Arm, cells_of
 from trainwell.coach.changes import Candidate
-from trainwell.coach.proving import Prover, rows_p
-from trainwell.comparing import Metric, votes
+from trainwell.coach.proving import Prover
+from trainwell.comparing import Metric, rows_p, votes
 from trainwell.recipe import Recipe
 from trainwell.significance import mcnemar
 

@@ -28,6 +28,9 @@ def found(**changes):
         "verdict": "better",
         "seeds_to_settle": 0,
         "words": "better by 3.0 points",
+        "confidence": 0.95,
+        "rows_test": "McNemar's test",
+        "rows_p": 0.01,
         "mcnemar_p": 0.01,
         "cells": cells,
         "unit": "points",
@@ -87,6 +90,17 @@ def test_the_page_says_who_tuned_and_what_is_unfair():
     page = render_comparison(losses())
     assert "B is worse: its log loss is higher by 0.143 nats." in page
     assert "left of 0, B is" in page
+
+
+def test_the_page_names_the_test_of_the_rows_and_the_interval():
+    page = render_comparison(found())
+    assert "McNemar&#39;s test, p = 0.01" in page
+    assert "their mean and its 95 % interval" in page
+    rare = found(rows_test="swap test", rows_p=0.2, mcnemar_p=None, confidence=0.9512)
+    page = render_comparison(rare)
+    assert "swap test, p = 0.2" in page
+    assert "McNemar" not in page
+    assert "its 95.1 % interval" in page
 
 
 def test_one_recipe_twice():

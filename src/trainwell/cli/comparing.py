@@ -24,7 +24,7 @@ from trainwell.cli.options import (
     Trust,
     test_part,
 )
-from trainwell.errors import UserError
+from trainwell.errors import Interrupted, UserError
 from trainwell.terminal import comparison, runs_compared
 
 OF_RUNS = ("what", "metric", "out", "quiet", "as_json")  # what finished runs can be asked
@@ -92,7 +92,7 @@ def compare(
         test=test_part(test),
         folds=folds,
         looks=looks_up_to(seeds),
-        metric=metric or "accuracy",
+        metric=metric,
         budget=budget,
         seed=seed,
         jobs=jobs,
@@ -106,6 +106,8 @@ def compare(
     typer.echo(comparison(result, page))
     if as_json:
         typer.echo(json.dumps(result))
+    if found.interrupted:
+        raise Interrupted(f"Interrupted; what the complete seeds say is in {folder}.")
 
 
 def _refuse_unused(context: typer.Context) -> None:

@@ -18,13 +18,11 @@ from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Outcome
 from trainwell.coach.screening import ANEW
 from trainwell.coach.telling import ANOTHER
-from trainwell.comparing import Compared, Metric, compared, held_out, score_of
+from trainwell.comparing import Compared, Metric, compared, rows_p, score_of
 from trainwell.comparing import difference as paired_arms
-from trainwell.metrics import row_losses
 from trainwell.seeding import stream_seed
-from trainwell.significance import holm, mcnemar
+from trainwell.significance import holm
 from trainwell.stats import Interval
-from trainwell.swaps import flip_test, swap_test
 from trainwell.verdict import Comparison, unit_of
 
 SURE = 0.01  # p of all held-out rows below which a gain in every cell is enough
@@ -227,24 +225,6 @@ def plain_to_see(found: Compared, p: float) -> bool:
     however small the smallest p of a sign-flip test on them."""
     gains = found.scores(1) - found.scores(0)
     return bool((gains > 0).all() and gains.mean() > LEAST_GAIN and p < SURE)
-
-
-def rows_p(arena: Arena, arms: tuple[Arm, Arm], metric: Metric) -> float:
-    """The p of two arms on all held-out rows, each row by the mean over its networks.
-
-    Accuracy: McNemar's test of what they decide. Where classes count alike: decisions swapped row
-    by row (`swaps`). The log loss: signs of the rows' differences flipped. Rows of one group are
-    no independent evidence, and go together.
-    """
-    (rows, a), (_, b) = (held_out(arena, arm) for arm in arms)
-    data, labels = arena.data, arena.data.labels[rows]
-    groups = None if data.groups is None else data.groups[rows]
-    if metric == "log_loss":
-        return flip_test(row_losses(labels, a) - row_losses(labels, b), groups)
-    said = [p.argmax(axis=1) for p in (a, b)]
-    if metric == "accuracy" and groups is None:
-        return mcnemar(said[0] == labels, said[1] == labels).mid
-    return swap_test(labels, said[0], said[1], len(data.classes), metric, groups)
 
 
 def gained(comparison: Comparison) -> Interval:

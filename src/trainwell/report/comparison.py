@@ -16,6 +16,7 @@ from trainwell.report.figures import both
 from trainwell.report.page import environment
 from trainwell.report.paired import Pairs, paired
 from trainwell.terminal import difference_of_runs
+from trainwell.verdict import per_cent
 
 Json = Mapping[str, Any]
 
@@ -40,7 +41,12 @@ def render_comparison(found: Json) -> str:
     return (
         environment()
         .get_template("comparison.html")
-        .render(found=found, fields=fields, picture=Markup(picture(found)))
+        .render(
+            found=found,
+            fields=fields,
+            level=per_cent(found["confidence"]),
+            picture=Markup(picture(found)),
+        )
     )
 
 
