@@ -170,3 +170,11 @@ def test_one_recipe_twice_needs_no_more_seeds():
     assert said.seeds_to_settle is None
     assert "settle" not in said.words
     assert said.words.endswith("both recipes are the same: what is measured is chance")
+
+
+def test_arms_that_never_differ_are_told_so():
+    scores = [0.9, 0.8, 1.0, 0.9]
+    found = verdict(paired_difference(scores, scores, [0, 0, 1, 1], [0, 1, 0, 1], 0.5, rows=20))
+    assert found.verdict == "not shown"
+    assert "both reach the same in every training" in found.words
+    assert "p below" not in found.words

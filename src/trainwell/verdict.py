@@ -171,7 +171,9 @@ def _what_would_settle(found: PairedDifference, more: int | None, level: float) 
     text = ""
     if not math.isfinite(found.interval.low):
         text += "; equal or single differences do not tell how far others would lie"
-    if found.smallest_p > level:
+    if found.smallest_p >= 1:
+        text += "; both reach the same in every training"
+    elif found.smallest_p > level:
         text += f"; so few trainings that differ cannot give a p below {found.smallest_p:.2g}"
     if more is None:
         return text + "; more seeds would not settle it: rows and folds limit what can be seen"
