@@ -521,6 +521,23 @@ def test_ctrl_c_before_the_first_epoch(tmp_path: Path, monkeypatch: pytest.Monke
         quick("iris", tmp_path / "run")
 
 
+def test_a_class_that_no_test_row_has_is_named_where_the_score_is_told(tmp_path: Path) -> None:
+    """Two rows of a class: one trains, one validates, and none is left for the test part."""
+    rng = np.random.default_rng(0)
+    y = np.array([0] * 100 + [1] * 2)
+    x = rng.normal(size=(102, 3)) + 6 * y[:, None]
+    run = quick((x, y), tmp_path / "run")
+    words = 'only 1 of 2 classes could be measured, no test row is "1": give more rows of that '
+    words += "class, or --test with a larger share"
+    assert words in run.result["warnings"]
+    assert run.result["imbalance"]["unmeasured"]["words"] == words
+    page = run.report.read_text(encoding="utf-8")
+    assert "balanced accuracy of 1 of 2 classes" in page and "O" + words[1:30] in page
+    half = quick((x, y), tmp_path / "half", test=0.5)  # what the words propose
+    assert half.result["imbalance"]["unmeasured"] is None
+    assert not any("could be measured" in w for w in half.result["warnings"])
+
+
 def uneven(tmp_path: Path) -> Run:
     """Two folds whose numbers of steps differ: 3 and 4 batches of 12, hence two populations."""
     rng = np.random.default_rng(0)

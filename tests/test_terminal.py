@@ -9,11 +9,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from trainwell.cli.fitting import is_new
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence, Setup
 from trainwell.doctor.finding import Check, Finding, Remedy
 from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
 from trainwell.recipe import Linear, Mlp, Recipe, edit, fields_as_text, would_change
+from trainwell.techniques.balance import ClassWeights
 from trainwell.techniques.models import Cnn, ResNet
 from trainwell.terminal import next_command, summary
 
@@ -108,3 +110,42 @@ def test_a_score_is_rounded_alike_everywhere():
     told = summary(result(), "report.html")
     assert "90.8% right" in told and "0.908 [0.900, 1.000]" in told
     assert "0.907 [" in told  # the log loss is no share
+
+
+PARTLY = {"share": "1 of 2 classes", "words": 'only 1 of 2 classes could be measured: do "this"'}
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("accuracy", "d: rows of 1 of 2 classes 90.8% right on 40"),
+        ("balanced_accuracy", "d: balanced accuracy of 1 of 2 classes 90.8% on 40"),
+        ("log_loss", "d: log loss of 1 of 2 classes 0.907 on 40"),
+    ],
+)
+def test_a_score_of_some_of_the_classes_does_not_read_like_one_of_all(metric, said):
+    missing = {"imbalance": {"unmeasured": PARTLY}, "metric": {"name": metric}}
+    told = summary(result(warnings=[PARTLY["words"], "another"], **missing), "report.html")
+    first, second = told.splitlines()[1:3]
+    assert first.startswith(said) and second == PARTLY["words"]
+    assert told.count(PARTLY["words"]) == 1 and "note:    another" in told
+    assert "balanced, 1 of 2 classes" in told
+    whole = summary(result(metric={"name": metric}, imbalance={"unmeasured": None}), "report.html")
+    assert "classes" not in whole
+
+
+def test_long_notes_are_wrapped():
+    told = summary(result(warnings=["a long note " * 20]), "report.html")
+    assert max(map(len, told.splitlines())) <= 96
+
+
+def test_what_the_coach_has_tried_is_not_proposed_again():
+    names = ("ClassWeights()", "Oversample()")
+    remedies = [str(Remedy("do", (("balance", name),))) for name in names]
+    tried = {"changes": {"balance": repr(ClassWeights())}, "outcome": "not shown"}
+    run = {"recipe": fields_as_text(Recipe()), "decisions": [tried]}
+    found = [{"remedies": remedies}]
+    told = next_command(found, COMMAND, partial(is_new, run))
+    assert "Oversample" in told and "ClassWeights" not in told
+    late = run | {"decisions": [tried | {"outcome": "not trained"}]}
+    assert "ClassWeights" in next_command(found, COMMAND, partial(is_new, late))

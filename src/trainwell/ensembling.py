@@ -18,6 +18,7 @@ import numpy.typing as npt
 from trainwell import metrics
 from trainwell import model as models
 from trainwell.data.dataset import IntArray
+from trainwell.data.imbalance import unmeasured
 from trainwell.ensemble import combine
 from trainwell.ensemble.calibrate import scaled
 from trainwell.ensemble.rows import together
@@ -257,12 +258,17 @@ def _result(
         heat = chosen.temperatures[list(owners)]
         said = _answer(voting, together(scaled(opened.said, heat), owners))
         test = metrics.score(opened.labels, said, seed, opened.groups).to_json()
+    part, judging = ("validation", labels) if opened is None else ("test", opened.labels)
+    classes = list(sources[0].model.classes)
+    counts = np.bincount(judging, minlength=len(classes))
+    todo = f"train the runs with {part} rows of every class"
     return {
         "name": first["name"],
         "kind": first["kind"],
         "version": __version__,
         "runs": [str(s.folder) for s in sources],
-        "classes": list(sources[0].model.classes),
+        "classes": classes,
+        "imbalance": {"unmeasured": unmeasured(counts, classes, part, todo)},
         "members": len(voting.model.parts),
         "parameters": voting.model.parameters,
         "test": test,

@@ -21,7 +21,7 @@ from trainwell import model as models
 from trainwell.baselines import baselines
 from trainwell.clock import now
 from trainwell.data.dataset import IntArray
-from trainwell.data.imbalance import Imbalance, imbalance_of, imbalance_table, too_few
+from trainwell.data.imbalance import Imbalance, imbalance_of, imbalance_table, too_few, unmeasured
 from trainwell.distilling import Student, student_table
 from trainwell.doctor.collect import CONTEXT
 from trainwell.doctor.diagnose import diagnose
@@ -109,6 +109,9 @@ def judge(
     alone = results.one_group(data, judged.rows)
     if alone:
         work.warnings.append(alone)
+    partly = _unmeasured(work, judged)
+    if partly:
+        work.warnings.append(partly["words"])
     validation = results.scores(data, oof_rows, oof, work.options.seed)
     progress.stage("training yardsticks")
     train_score = results.train_scores(outcome.trained, outcome.history, outcome.whole, data)
@@ -271,7 +274,23 @@ def _imbalance(work: Work, judged: Judgement) -> dict[str, Any]:
     """Sizes outside the test part, and which classes the part that judges cannot measure."""
     data = work.data
     counts = np.bincount(data.labels[judged.rows], minlength=len(data.classes))
-    return imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part)
+    table = imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part)
+    return table | {"unmeasured": _unmeasured(work, judged)}
+
+
+def _unmeasured(work: Work, judged: Judgement) -> dict[str, Any] | None:
+    """Which classes have no row in the part that judges, and what would give them some."""
+    data = work.data
+    counts = np.bincount(data.labels[judged.rows], minlength=len(data.classes))
+    classes = "that class" if (counts == 0).sum() == 1 else "those classes"
+    todo = f"give more rows of {classes}"
+    if data.groups is not None:
+        todo = f"give more groups with {classes}"
+    if judged.part == "test" and data.official_test is not None:
+        todo = f"give a test part with rows of {classes}"
+    elif judged.part == "test":
+        todo += ", or --test with a larger share"
+    return unmeasured(counts, data.classes, judged.part, todo)
 
 
 def _training(work: Work, outcome: Outcome) -> dict[str, Any]:

@@ -206,7 +206,8 @@ def train_others(work: Work, wanted: Sequence[Other]) -> list[Kind]:
         show=lambda seen: _show(work, seen),
     )
     deadline = now() + (1 - CLOSING_SHARE - CHOOSING_SHARE) * work.budget.seconds - work.budget.used
-    work.progress.stage(f"training {len(wanted)} other kinds of networks")
+    kinds = "kind" if len(wanted) == 1 else "kinds"
+    work.progress.stage(f"training {len(wanted)} other {kinds} of networks")
     with stop_at_interrupt(trainer):
         ready = [_with_rate(work, trainer, other, deadline) for other in wanted]
         folds = work.split.folds

@@ -24,19 +24,29 @@ def summary(result: Mapping[str, Any], report_path: Path, changes: Changes = any
     """
     part = "test" if result["test"] else "validation"
     scores, first = result[part], _first(result)
-    lines = ["", _answer(result), ""]
-    rows = [{"": "network", **_cells(scores, first)}]
-    rows += [{"": b["name"], **_cells(b[part], first)} for b in result["baselines"] if b[part]]
+    partly = unmeasured(result)
+    share = str(partly.get("share", ""))
+    lines = [
+        "",
+        _answer(result),
+        *textwrap.wrap(str(partly.get("words", "")), 96, break_on_hyphens=False),
+        "",
+    ]
+    rows = [{"": "network", **_cells(scores, first, share)}]
+    rows += [
+        {"": b["name"], **_cells(b[part], first, share)} for b in result["baselines"] if b[part]
+    ]
     lines.append(table(rows, tuple(rows[0])))
     lines += better_baseline(result)
     lines += imbalance(result)
-    told = [f"note: {w}" for w in result["warnings"]] + _race(result.get("race"))
+    notes = [w for w in result["warnings"] if w != partly.get("words")]
+    told = [line for w in notes for line in textwrap.wrap(f"note:    {w}", 96, **_UNDER)]
+    told += _race(result.get("race"))
     told += _coach(result) + _voted(result.get("ensemble") or {})
     lines += ["", *told] if told else []
     heavy = [f for f in result["findings"] if f["level"] != "note"]
     late = bool(result.get("out_of_time"))
-    open_ = still_open(result, changes)
-    command = longer(result) if late else next_command(heavy, result["command"], open_)
+    command = longer(result) if late else next_command(heavy, result["command"], changes)
     if heavy:
         lines += ["", findings(heavy, "" if late else command, most=5)]
     if late:
@@ -60,12 +70,21 @@ def _answer(result: Mapping[str, Any]) -> str:
     scores, what = result[part], "sealed test" if result["test"] else "validation"
     first = _first(result)
     a, on = scores[first], f"on {scores['n']} {what} examples"
+    share = unmeasured(result).get("share", "")
+    of = f" of {share}" if share else ""
     words, ends = f"{a['value']:.1%} right {on}", f"{a['low']:.1%} to {a['high']:.1%}"
     if first == "log_loss":
-        words, ends = f"log loss {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
+        words, ends = f"log loss{of} {a['value']:.3f} {on}", f"{a['low']:.3f} to {a['high']:.3f}"
     elif first != "accuracy":
-        words = f"{metric_words(first)} {a['value']:.1%} {on}"
+        words = f"{metric_words(first)}{of} {a['value']:.1%} {on}"
+    elif share:
+        words = f"rows{of} {a['value']:.1%} right {on}"
     return f"{result['name']}: {words} (95 % interval {ends})"
+
+
+def unmeasured(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Which classes the rows that judge cannot measure, as run.json holds it; empty for none."""
+    return (result.get("imbalance") or {}).get("unmeasured") or {}
 
 
 def metric_words(metric: str) -> str:
@@ -146,7 +165,8 @@ def ensembled(result: Mapping[str, Any], page: Path) -> str:
         }
         for kind in found["kinds"]
     ]
-    lines = ["", _answer(result), ""]
+    partly = str(unmeasured(result).get("words", ""))
+    lines = ["", _answer(result), *textwrap.wrap(partly, 96), ""]
     if result["no_test"]:
         told = f"validation rows and not test rows: {result['no_test']}"
         lines += [*textwrap.wrap(told, 96), ""]
@@ -256,8 +276,7 @@ def _coach(result: Mapping[str, Any]) -> list[str]:
     said += [f"{d['tried']}: {d.get('told') or d['words']}" for d in adopted]
     if told.get("words"):
         said.append(told["words"])
-    wrap: Any = _WRAP | {"subsequent_indent": " " * 9}
-    return [line for words in said for line in textwrap.wrap(f"coach    {words}", 96, **wrap)]
+    return [line for words in said for line in textwrap.wrap(f"coach    {words}", 96, **_UNDER)]
 
 
 def _named(finding: Mapping[str, Any]) -> str:
@@ -299,10 +318,13 @@ def _cell_of(score: Mapping[str, Any], share: bool = True) -> str:
     return value if value == "-" else f"{value} [{low}, {high}]"
 
 
-def _cells(scores: Mapping[str, Any], first: str = "accuracy") -> dict[str, str]:
-    names = {"accuracy": "accuracy", "balanced_accuracy": "balanced", "log_loss": "log loss"}
+def _cells(scores: Mapping[str, Any], first: str, share: str) -> dict[str, str]:
+    """Scores by the titles of their columns, the one that decides first; share: "1 of 2 classes"
+    where means over classes are of those only."""
+    of = f", {share}" if share else ""
+    names = {"accuracy": "accuracy", "balanced_accuracy": f"balanced{of}", "log_loss": "log loss"}
     if first == "macro_f1":
-        names["macro_f1"] = "macro F1"
+        names["macro_f1"] = f"macro F1{of}"
     ordered = {first: names[first], **names}
     found = {}
     for key, title in ordered.items():
@@ -338,6 +360,7 @@ _WRAP: Any = {
     "break_long_words": False,
     "break_on_hyphens": False,
 }
+_UNDER: Any = _WRAP | {"subsequent_indent": " " * 9}
 
 
 def next_command(
@@ -351,18 +374,6 @@ def next_command(
             if sign and command.startswith("trainwell fit") and changes(settings):
                 return _with_settings(command, f"--set {options}")
     return ""
-
-
-def still_open(result: Mapping[str, Any], changes: Changes) -> Changes:
-    """`changes`, less the remedies for uneven classes where the coach has compared them.
-
-    >>> compared = [{"because": "imbalance", "difference": {"value": 0.01}}]
-    >>> still_open({"decisions": compared}, anything)({"balance": "ClassWeights()"})
-    False
-    """
-    decisions = result.get("decisions") or []
-    done = any(d.get("because") == "imbalance" and d.get("difference") for d in decisions)
-    return lambda settings: changes(settings) and not (done and set(settings) == {"balance"})
 
 
 def longer(result: Mapping[str, Any]) -> str:

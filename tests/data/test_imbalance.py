@@ -14,6 +14,7 @@ from trainwell.data.imbalance import (
     imbalance_of,
     imbalance_table,
     too_few,
+    unmeasured,
 )
 from trainwell.data.split import make_split
 from trainwell.stats import wilson
@@ -60,6 +61,25 @@ def test_words_say_what_cannot_be_measured() -> None:
     table = imbalance_table(imbalance_of(counts, ("big", "tiny", "none")), few, "test")
     assert table["majority_errors"] == 8 and table["imbalanced"]
     assert words in table["words"] and "50.0 to 1" in table["words"]
+
+
+def test_classes_without_rows_are_named_and_counted() -> None:
+    def found(*counts: int) -> str:
+        told = unmeasured(np.array(counts), NAMES[: len(counts)], "test", "do this")
+        assert told is not None and told["classes"] == [
+            name for name, n in zip(NAMES, counts, strict=False) if not n
+        ]
+        assert told["words"].endswith(": do this") and told["share"] in told["words"]
+        return str(told["words"])
+
+    assert unmeasured(np.array([3, 1]), NAMES[:2], "test", "do this") is None
+    assert 'only 1 of 2 classes could be measured, no test row is "c1"' in found(5, 0)
+    assert 'only 1 of 4 classes could be measured, no test row is "c1", "c2" or "c3"' in found(
+        5, 0, 0, 0
+    )
+    assert '2 of 7 classes could be measured, no test row is "c1", "c2", "c3" and 2 more' in found(
+        5, 0, 0, 0, 0, 0, 9
+    )
 
 
 @pytest.mark.parametrize("folds", [1, 3, 5])

@@ -175,6 +175,36 @@ def test_labels_of_other_rows() -> None:
     assert levels.count("warning") >= 10  # p is below 0.05 in one of twenty by chance
 
 
+def test_labels_of_uneven_classes_that_lie_apart_from_each_other_belong_to_their_rows() -> None:
+    """Two inputs of equal or of opposite sign: no single one tells, and a vote of neighbours for
+    the larger class never calls the other."""
+    levels = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        y = (np.arange(630) % 21 == 0).astype(np.int64)
+        side = rng.choice([-1.5, 1.5], 630)
+        x = rng.normal(size=(630, 5))
+        x[:, :2] = 0.7 * x[:, :2] + np.stack([side, np.where(y, -side, side)], axis=1)
+        assert checks(labelled(y, x))["misaligned-labels"].level in ("pass", "note")
+        levels.append(checks(labelled(rng.permutation(y), x))["misaligned-labels"].level)
+    assert levels.count("warning") >= 3
+
+
+def test_the_only_input_that_tells_uneven_classes_apart_is_no_leak() -> None:
+    """Simple models on all inputs find the rare class as well, once they look for it."""
+    y = (np.arange(630) % 21 == 0).astype(np.int64)
+    levels = []
+    for seed in range(4):
+        x = np.random.default_rng(seed).normal(size=(630, 5))
+        x[:, 0] += 2 * y
+        found = checks(labelled(y, x))
+        levels.append(found["leaking-column"].level)
+        assert found["misaligned-labels"].level == "pass"
+    assert levels.count("pass") >= 3  # it may also do better alone
+    x[:, 0] = y
+    assert checks(labelled(y, x))["leaking-column"].level == "warning"
+
+
 def test_one_input_of_thousands_is_enough_to_belong_together() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(400) % 2

@@ -29,8 +29,9 @@ def test_each_arm_and_the_conclusion() -> None:
     )
     assert found is not None
     assert found["words"] == (
-        "rate 0.01: 80.0 %, log loss 0.500; rate 0.02: 95.0 %, log loss 0.300; rate 0.005: 70.0 %, "
-        "log loss 0.600 (validation, mean of 3 runs each); shown to be better: rate 0.02"
+        "rate 0.01: accuracy 80.0 %, log loss 0.500; rate 0.02: accuracy 95.0 %, log loss 0.300; "
+        "rate 0.005: accuracy 70.0 %, log loss 0.600 (validation, mean of 3 runs each); "
+        "shown to be better: rate 0.02"
     )
     assert [a["better"] for a in found["arms"]] == [False, True, False]
     alike = race_table(raced(control, arm("lr x2", 0.5, 0.80, "0.02")))

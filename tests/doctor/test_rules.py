@@ -11,14 +11,15 @@ import numpy as np
 from trainwell.doctor import (
     fit_rules,
     gradient_rules,
+    label_rules,
     outcome_rules,
     rate_rules,
     schedule_rules,
     stopping_rules,
 )
 from trainwell.doctor.evidence import Arm, Evidence, Floats, Layer, Setup
-from trainwell.doctor.finding import Finding
-from trainwell.doctor.outcome_rules import finds_classes
+from trainwell.doctor.finding import Check, Finding
+from trainwell.doctor.label_rules import finds_classes
 from trainwell.doctor.thresholds import THRESHOLDS as LIMITS
 
 
@@ -336,3 +337,60 @@ def test_rare_classes_that_are_found_are_no_guess() -> None:
     assert finds_classes(finds)
     assert not finds_classes(guess) and not finds_classes(lucky) and not finds_classes(None)
     assert not finds_classes(np.array([[336, 144], [20, 12]]))  # at random
+
+
+SHARES = (480, 24)
+GUESS = -sum(n / 504 * math.log(n / 504) for n in SHARES)
+CHECK = Check("D10", "misaligned-labels", "warning", 0.5, 0.05, "words.")
+LEAK = Check("D13", "leaking-column", "warning", 0.5, 0.2, "words.")
+
+
+def by_heart(best: float, counts: tuple[int, ...] = SHARES, **more: Any) -> Evidence:
+    """Two classes, learned by heart; best: the lowest validation loss over that of a guess. In one
+    fold no training is surely better than a guess, and all are as often right."""
+    shares = np.array(counts) / sum(counts)
+    base = float(-(shares * np.log(shares)).sum())
+    series = {
+        "val_loss": curve(base * np.concatenate([[1.2, best], np.linspace(best, 2, 28)])),
+        "val_accuracy": np.full((3, 30), shares.max()),
+        "val_error": np.full((3, 30), 0.25 * base),
+    }
+    given = {"classes": 2, "class_counts": counts, "val_rows": 100, "checks": (CHECK,)}
+    return made(FALLING * base / 2.3, series=series, **(given | more))
+
+
+def test_labels_of_uneven_classes_are_judged_by_all_trainings_together() -> None:
+    judge = label_rules.labels_not_learnable
+    found = judge(by_heart(1.0), LIMITS)
+    assert level(found) == "fault" and found is not None
+    assert f"log loss {GUESS:.3f} at best, a guess {GUESS:.3f}" in found.words
+    assert "right" not in found.words  # 95 of 100 are, whatever is learned
+    assert judge(by_heart(0.8), LIMITS) is None
+    # Of even classes accuracy shows it, as the loss of one fold does not.
+    assert level(judge(by_heart(0.8, (252, 252)), LIMITS)) == "fault"
+    even = judge(by_heart(1.0, (252, 252)), LIMITS)
+    assert even is not None and "50 % right, a guess 50 %" in even.words
+
+
+def test_labels_of_uneven_classes_need_evidence_that_accuracy_does_not_hide() -> None:
+    judge = label_rules.labels_not_learnable
+    fits = dataclasses.replace(CHECK, level="pass", value=0.025)
+    assert judge(by_heart(1.0, checks=(fits,)), LIMITS) is None
+    assert judge(by_heart(1.0, checks=()), LIMITS) is None
+    missed, found = np.array([[478, 2], [24, 0]]), np.array([[470, 10], [10, 14]])
+    told = judge(by_heart(1.0, checks=(), confusion=missed), LIMITS)
+    assert told is not None and "balanced accuracy 50 %, a guess 50 %" in told.words
+    assert judge(by_heart(1.0, confusion=found), LIMITS) is None
+    # Simple models are as often right as a guess, whatever they find.
+    lazy = {"reference": {"linear": 0.95}, "checks": ()}
+    assert judge(by_heart(1.0, **lazy), LIMITS) is None
+    assert level(judge(by_heart(1.0, (252, 252), reference={"linear": 0.5}), LIMITS)) == "fault"
+
+
+def test_labels_that_one_input_predicts_belong_to_their_rows() -> None:
+    for counts in (SHARES, (252, 252)):
+        leak = by_heart(1.0, counts, checks=(CHECK, LEAK))
+        assert label_rules.labels_not_learnable(leak, LIMITS) is None
+        none = dataclasses.replace(LEAK, level="pass")
+        dull = by_heart(1.0, counts, checks=(CHECK, none))
+        assert level(label_rules.labels_not_learnable(dull, LIMITS)) == "fault"

@@ -59,6 +59,15 @@ def test_a_doubt_stays_where_a_simple_model_is_better() -> None:
     assert found.level == "warning"
 
 
+def test_labels_that_a_network_predicts_are_not_called_those_of_other_rows() -> None:
+    doubt = Check("D10", "misaligned-labels", "warning", 0.5, 0.05, "w.").as_finding()
+    assert doubt is not None
+    (found,) = weighed([doubt], curves(0.5), THRESHOLDS)
+    assert found.level == "note" and "the network predicts" in found.words
+    (found,) = weighed([doubt], curves(2.2), THRESHOLDS)
+    assert found.level == "warning"
+
+
 def test_a_fault_is_never_made_lighter() -> None:
     (found,) = weighed([finding("I05", "fault")], curves(0.02), THRESHOLDS)
     assert found.level == "fault"

@@ -37,12 +37,16 @@ window.addEventListener("load", function () {
   var flat = drawn.filter(function (e) {
     var r = e.getBoundingClientRect(); return r.width < 60 || r.height < 10;
   }).length;
+  var spilling = all("td,th").filter(function (e) {
+    return e.scrollWidth > e.clientWidth + 1;
+  }).map(function (e) { return e.textContent.trim().slice(0, 80); });
   var ids = all("[id]").map(function (e) { return e.id; });
   var levels = all("h1,h2,h3").map(function (e) { return e.tagName; });
   var out = document.createElement("pre");
   out.id = "looked";
   out.textContent = JSON.stringify({
     nameless: nameless, drawn: drawn.length, broken: broken, flat: flat,
+    spilling: spilling,
     sideways: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     twice: ids.filter(function (i, k) { return ids.indexOf(i) !== k; }),
     levels: levels, lang: document.documentElement.lang, title: document.title,

@@ -19,8 +19,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts["kind"], facts["data"]["clips"] = "audio", {"rate": 8000}
     difference = {"value": 0.02, "low": 0.01, "high": 0.03}
     facts["decisions"] = [
-        {"because": "gap", "tried": "Dropout(0.5)", "difference": difference, "placebo": 0.0}
+        {"because": "gap", "tried": tried, "difference": difference, "placebo": 0.0}
         | {"outcome": "adopted", "cost": 2.0}
+        for tried in ("Dropout(0.5)", "balance: ThresholdMove(metric='balanced_accuracy')")
     ]
     run = made.write(tmp_path_factory.mktemp("run"), facts)
     np.savez(run / "mistakes.npz", inputs=np.ones((1, 4000), np.int16))
@@ -36,6 +37,7 @@ def test_the_report_in_a_browser(report: Path, width: int, tmp_path: Path) -> No
     assert facts["nameless"] == [] and facts["twice"] == []
     assert facts["broken"] == 0 and facts["flat"] == 0 and facts["drawn"] >= 7
     assert facts["sideways"] <= 0, "the page scrolls sideways"
+    assert facts["spilling"] == [], "cells that run into the next column"
     assert facts["levels"][0] == "H1" and facts["levels"].count("H1") == 1
     assert facts["headless_tables"] == 0 and facts["lang"] == "en" and "% right" in facts["title"]
 

@@ -188,6 +188,18 @@ def test_verdict(network, other, said):
     assert verdict({"test": scores(network)}) == ""
 
 
+def test_a_score_of_some_of_the_classes_says_so_at_the_head():
+    missing = {"share": "9 of 10 classes", "words": 'only 9 of 10 classes, no test row is "<b>"'}
+    facts = made.run_json() | {"imbalance": {"unmeasured": missing}}
+    facts["warnings"] = [missing["words"], "another"]
+    head = words(page.render(facts)).split(" Scores Part ")[0]
+    assert f"rows of 9 of 10 classes {100 * facts['test']['accuracy']['value']:.1f} % right" in head
+    assert head.count('no test row is "<b>"') == 1 and "Warning. Another." in head
+    facts["metric"] = {"name": "balanced_accuracy"}
+    head = words(page.render(facts)).split(" Scores Part ")[0]
+    assert "balanced accuracy of 9 of 10 classes" in head
+
+
 def test_examples_that_cannot_be_drawn_are_left_out(tmp_path):
     run = made.write(tmp_path, made.run_json(), pictures=False)
     np.savez(run / "examples.npz", images=np.zeros((3, 2, 4, 4), np.uint8), labels=np.zeros(3, int))

@@ -106,6 +106,16 @@ def test_gains_of_remedies_that_were_compared() -> None:
     assert "What the coach tried" in page.render(facts)
 
 
+def test_remedies_of_one_setting_are_told_apart_in_a_narrow_picture() -> None:
+    names = ["LogitAdjust(tau=1.0, when='loss')", "LogitAdjust(tau=0.5, when='loss')"]
+    rows = [decision(f"balance: {name}", 0.03, "adopted") for name in names]
+    for width in (360, 720):
+        drawn = gains(rows, name="g", title="t", desc="d", width=width)
+        assert ">LogitAdjust(tau=1.0" in drawn and ">LogitAdjust(tau=0.5" in drawn
+    other = gains([*rows, decision("Dropout", 0.0, "x")], name="g", title="t", desc="d")
+    assert ">balance: LogitAdjust(tau=1.0" in other
+
+
 def test_the_coach_in_the_page_in_words_and_numbers() -> None:
     """Compared remedies stand in the table, the others are folded away; codes are for files."""
     adopted = decision("a wider network", 0.03, "adopted") | {

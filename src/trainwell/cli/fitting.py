@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -166,14 +168,18 @@ def resume(
     _finished(resume_run(run, budget=budget, jobs=jobs, trust=trust, quiet=quiet), as_json)
 
 
-def _finished(run: Run, as_json: bool) -> None:
-    """Print what a run has found."""
-    from functools import partial
-
+def is_new(result: Mapping[str, Any], settings: Mapping[str, str]) -> bool:
+    """Whether settings would change a run's recipe, and to none that its coach has tried."""
     from trainwell.recipe import would_change
 
-    changes = partial(would_change, run.result["recipe"])
-    typer.echo(visible(summary(run.result, run.report, changes)))
+    made = [d for d in result["decisions"] if d["outcome"] != "not trained"]
+    tried = [d.get("changes") or {} for d in made]
+    return all(would_change(result["recipe"] | known, settings) for known in ({}, *tried))
+
+
+def _finished(run: Run, as_json: bool) -> None:
+    """Print what a run has found."""
+    typer.echo(visible(summary(run.result, run.report, partial(is_new, run.result))))
     if as_json:
         typer.echo(json.dumps(run.result))
     if run.result["interrupted"]:

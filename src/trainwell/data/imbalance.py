@@ -160,6 +160,31 @@ def few_words(few: Sequence[FewRows], part: str, most: int = 6) -> str:
     return f"Too few {part} rows to measure the recall of {', '.join(told)}{rest}."
 
 
+def unmeasured(
+    counts: IntArray, names: Sequence[str], part: str, todo: str, most: int = 3
+) -> dict[str, Any] | None:
+    """Classes without a row in the part that judges, as run.json holds it; None where all have one.
+
+    counts (C,): rows of that part ("test" or "validation"); todo: what gives these classes rows.
+    share: which part of the classes a score is of; words: what everyone must know who reads it.
+
+    >>> found = unmeasured(np.array([40, 0]), ("no", "yes"), "test", "give more")
+    >>> found["share"], found["words"]
+    ('1 of 2 classes', 'only 1 of 2 classes could be measured, no test row is "yes": give more')
+    """
+    missing = [str(name) for name, n in zip(names, counts.tolist(), strict=True) if not n]
+    if not missing:
+        return None
+    share = f"{len(counts) - len(missing)} of {len(counts)} classes"
+    told = [f'"{name}"' for name in missing[:most]]
+    if len(missing) > most:
+        listed = f"{', '.join(told)} and {len(missing) - most} more"
+    else:
+        listed = " or ".join(filter(None, [", ".join(told[:-1]), told[-1]]))
+    words = f"only {share} could be measured, no {part} row is {listed}: {todo}"
+    return {"part": part, "classes": missing, "share": share, "words": words}
+
+
 def deciding_metric(found: Imbalance, asked: Metric | None = None) -> Deciding:
     """The metric by which trainings are compared and the result is told first.
 

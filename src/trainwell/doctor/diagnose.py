@@ -19,6 +19,7 @@ from trainwell.doctor import (
     fit_rules,
     gradient_rules,
     initial_rules,
+    label_rules,
     outcome_rules,
     rate_rules,
     reading,
@@ -71,7 +72,7 @@ LOSS, CLASSES = "train_loss", "classes"
 RULES: tuple[Rule, ...] = (
     Rule("R01", "loss-not-finite", rate_rules.loss_not_finite, ("train_loss|val_loss|diverged",)),
     Rule("N13", "wrong-sign", rate_rules.wrong_sign, ("train_loss", "update", CLASSES)),
-    Rule("D10", "labels-not-learnable", outcome_rules.labels_not_learnable, ("val_loss", CLASSES)),
+    Rule("D10", "labels-not-learnable", label_rules.labels_not_learnable, ("val_loss", CLASSES)),
     Rule(
         "I01",
         "weights-begin-at-zero",

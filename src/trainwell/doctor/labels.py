@@ -13,7 +13,7 @@ import numpy.typing as npt
 from trainwell.data.dataset import IntArray
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, unsaid
-from trainwell.doctor.simple_models import balanced, linear_fit, parts_of, vote
+from trainwell.doctor.simple_models import balanced, equal_say, linear_fit, parts_of, vote
 from trainwell.seeding import numpy_stream
 from trainwell.stats import Interval, wilson
 
@@ -128,9 +128,12 @@ def misaligned_labels(sample: Sample) -> Check:
     What it sees: simple models that predict the labels no better than shuffled ones.
     Why it matters: nothing can be learned; usually inputs and labels were sorted or joined apart.
     Evidence: balanced accuracy of nearest neighbours, or of linear discriminants on held-out rows
-    where that is higher, against 39 random permutations of the labels. Warning when p > 0.05,
+    where that is higher, against 39 random permutations of the labels. Where classes are uneven
+    both decide as if they were equally frequent: else they hardly ever call a rare one, with any
+    labels. Warning when p > 0.05,
     there are at least 30 rows per class, and no single input differs between classes either; a
-    note when p is lower but the score less than 4 deviations from the shuffled ones.
+    note when p is lower but the score less than 4 deviations from the shuffled ones (of uneven
+    classes: and no single input differs).
     When it is wrong: tasks that only a network can solve.
     Remedies: join inputs and labels by a key; shuffle both alike.
     Slide: "Shuffle".
@@ -149,14 +152,22 @@ def misaligned_labels(sample: Sample) -> Check:
         f"{counted(len(y), 'row')})."
     )
     level: Level = "pass"
-    column_p = _column_test(sample, stream) if p > CHANCE else None
-    if column_p is not None and column_p < CHANCE:
+    beyond = (real - float(np.mean(drawn))) / max(float(np.std(drawn)), 1e-9)
+    # Few rows of a rare class make shuffled scores vary: a good one is not far beyond them.
+    uneven = bool((equal_say(y, sample.classes) != 1).any())
+    unsure = p > CHANCE or (uneven and beyond < CLEAR)
+    column_p = _column_test(sample, stream) if unsure else 1.0
+    if column_p < CHANCE:
         words += f" Single inputs do tell classes apart (p = {column_p:.3f})."
         p = column_p
-    beyond = (real - float(np.mean(drawn))) / max(float(np.std(drawn)), 1e-9)
-    if p <= CHANCE and beyond < CLEAR and column_p is None:
+    elif p <= CHANCE and beyond < CLEAR:
         level = "note"
-        words += f" That is {beyond:.1f} deviations from chance: the labels hardly fit the inputs."
+        words += f" That is {beyond:.1f} deviations from chance: "
+        words += (
+            "with so few rows of a class it is not sure that labels fit the inputs."
+            if uneven
+            else "the labels hardly fit the inputs."
+        )
     if p > CHANCE:
         enough = len(y) >= PER_CLASS * len(np.unique(y))
         level = "warning" if enough else "note"
@@ -197,7 +208,8 @@ def _column_test(sample: Sample, stream: np.random.Generator) -> float:
 
 def _best_score(sample: Sample, y: IntArray) -> float:
     """Balanced accuracy of the better of two simple models for these labels (n,)."""
-    near = vote(y, sample.places, sample.classes).argmax(axis=1)
+    weight = equal_say(y, sample.classes)
+    near = (vote(y, sample.places, sample.classes) * weight).argmax(axis=1)
     held = parts_of(y, 0) == 0
     x = sample.view
     if len(y) > 2500:  # enough to tell from chance
@@ -206,5 +218,5 @@ def _best_score(sample: Sample, y: IntArray) -> float:
     else:
         y_linear = y
     weights, bias = linear_fit(x[~held], y_linear[~held], sample.classes)
-    guess = (x[held] @ weights + bias).argmax(axis=1)
+    guess = (x[held] @ weights + bias + np.log(weight)).argmax(axis=1)
     return max(balanced(y, near, sample.classes), balanced(y_linear[held], guess, sample.classes))

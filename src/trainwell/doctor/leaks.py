@@ -15,7 +15,7 @@ from trainwell.data.dataset import Dataset, IntArray, TableSchema
 from trainwell.data.split import sample_rows
 from trainwell.doctor.finding import Check, Level, Remedy
 from trainwell.doctor.sample import Sample, counted, listed, unsaid
-from trainwell.doctor.simple_models import Floats, balanced, parts_of
+from trainwell.doctor.simple_models import Floats, balanced, equal_say, parts_of
 from trainwell.doctor.views import view
 
 ALONE, AHEAD = 0.98, 3.0  # of one column: share of the score of all, and times the next
@@ -56,7 +56,8 @@ def leaking_column(sample: Sample) -> Check:
         return max(0.0, (score - chance) / (1 - chance))
 
     alone = np.array([above(_alone(column, labels, part, classes)) for column in inputs])
-    whole = max(above(balanced(y, g.classes, classes)) for g in (sample.linear, sample.neighbours))
+    said = [g.chances * equal_say(y, classes) for g in (sample.linear, sample.neighbours)]
+    whole = max(above(balanced(y, chances.argmax(axis=1), classes)) for chances in said)
     for j in np.argsort(-alone)[:FINER]:
         alone[j] = max(alone[j], above(_cut_well(inputs[j], labels, part, classes)))
     best, second = (int(j) for j in np.argsort(-alone)[:2])

@@ -1,4 +1,4 @@
-"""Rules about what came out: D10, F04, F05, F06, F07, F10.
+"""Rules about what came out: F04, F05, F06, F07, F10.
 
 M members, E epochs, C classes.
 """
@@ -9,115 +9,15 @@ import math
 
 import numpy as np
 
-from trainwell.data.dataset import IntArray
 from trainwell.doctor import reading, series
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding, Measure, Remedy, Where
 from trainwell.doctor.fit_rules import gap
+from trainwell.doctor.label_rules import never_better_than_chance
 from trainwell.doctor.thresholds import Thresholds
 from trainwell.stats import wilson
 
 PLOT, IMBALANCE, ENSEMBLE = "Performance plot", "Class imbalance", "Ensemble"
-
-
-def never_better_than_chance(evidence: Evidence, limits: Thresholds) -> reading.Mask:
-    """Members (M,) whose validation loss never surely fell below that of a guess, and whose best
-    accuracy can be that of the most frequent class."""
-    base, usual = reading.chance(evidence), reading.majority(evidence)
-    loss, error = reading.curves(evidence, "val_loss"), reading.curves(evidence, "val_error")
-    accuracy = reading.curves(evidence, "val_accuracy")
-    if base is None or usual is None or not evidence.has("val_loss"):
-        return np.zeros(evidence.members, np.bool_)
-    found = []
-    for k, curve in enumerate(loss):
-        finite = np.where(np.isfinite(curve), curve, np.inf)
-        best = int(np.argmin(finite)) if finite.size else 0
-        lowest = finite[best] if finite.size else np.inf
-        slack = error[k, best] if error.size and np.isfinite(error[k, best]) else 0.0
-        no_better = lowest >= base * (1 - limits.pinned) - limits.rise_errors * slack
-        right = accuracy[k, best] if accuracy.size else math.nan
-        rows = evidence.val_rows or 100
-        by_chance = not right * rows > rows * usual + 2.6 * math.sqrt(rows * usual * (1 - usual))
-        found.append(bool(no_better and by_chance and np.isfinite(curve).any()))
-    return np.array(found, np.bool_)
-
-
-def finds_classes(table: IntArray | None) -> bool:
-    """Whether a confusion matrix (C, C), rows true, shows a balanced accuracy surely above 1 / C.
-
-    Of uneven classes accuracy may well be that of a guess, and the log loss too when a remedy for
-    imbalance has moved the outputs, while rare classes are found.
-    """
-    if table is None:
-        return False
-    table = np.asarray(table)
-    rows = table.sum(axis=1)
-    there = rows > 0
-    found, rows = table.diagonal()[there], rows[there]
-    share = (found + 1) / (rows + 2)  # drawn in, so that few rows do not look certain
-    error = math.sqrt(float((share * (1 - share) / rows).sum())) / len(rows)
-    return bool((found / rows).mean() - 2.6 * error > 1 / len(rows))
-
-
-def labels_not_learnable(evidence: Evidence, limits: Thresholds) -> Finding | None:
-    """D10: the labels have nothing to do with the inputs.
-
-    What it sees: validation never better than a guess from the class frequencies, although the
-    network learned its training rows by heart, or although simple models do no better either.
-    Why it matters: no network can learn labels of other rows.
-    Evidence: best validation loss within `pinned` of the labels' entropy and accuracy within the
-    interval of the most frequent class, in `agree` of the members; training loss below
-    `learned` × chance, or reference models at chance.
-    When it is wrong: data whose classes need another representation altogether.
-    Remedies: join rows and labels by key; shuffle both alike.
-    Slide: "Shuffle".
-    """
-    mask = never_better_than_chance(evidence, limits)
-    usual = reading.majority(evidence)
-    if usual is None or not series.most(mask, limits.agree) or finds_classes(evidence.confusion):
-        return None
-    learned = reading.level(evidence, limits) < limits.memorised
-    by_heart = series.most(learned & mask, limits.agree)
-    best = max(evidence.reference.values(), default=None)
-    rows = evidence.val_rows or 100
-    reach = usual + 2.6 * math.sqrt(usual * (1 - usual) / rows)
-    hopeless = best is not None and best <= reach
-    if best is not None and not hopeless:
-        return None
-    if not by_heart and not hopeless:
-        return None
-    accuracy = reading.final_accuracy(evidence, "val_accuracy", limits)
-    reached = accuracy.value if accuracy else math.nan
-    words = "Validation was never better than a guess from the class frequencies"
-    words += f" ({reading.percent(reached)} right, a guess {reading.percent(usual)})"
-    words += reading.of_members(mask)
-    if by_heart:
-        words += ", although the network learns its training rows by heart"
-    if hopeless:
-        words += "; simple models find nothing either"
-    words += ". The labels seem to belong to other rows."
-    return Finding(
-        "D10",
-        "labels-not-learnable",
-        "fault",
-        0.9 if hopeless and by_heart else 0.8,
-        words,
-        (
-            Measure(
-                "validation_accuracy",
-                reached,
-                accuracy.low if accuracy else None,
-                accuracy.high if accuracy else None,
-                reach,
-            ),
-        ),
-        (
-            Remedy("join inputs and labels by a key, not by their order"),
-            Remedy("shuffle inputs and labels with the same permutation"),
-        ),
-        Where("loss"),
-        "Shuffle",
-    )
 
 
 def collapsed_predictor(evidence: Evidence, limits: Thresholds) -> Finding | None:

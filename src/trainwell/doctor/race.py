@@ -111,7 +111,7 @@ def _named(arm: Arm, lr: float | None) -> str:
 def _scores(row: Mapping[str, Any]) -> str:
     if row["accuracy"] is None:
         return f"{row['name']}: diverged"
-    return f"{row['name']}: {100 * row['accuracy']:.1f} %, log loss {row['log_loss']:.3f}"
+    return f"{row['name']}: accuracy {100 * row['accuracy']:.1f} %, log loss {row['log_loss']:.3f}"
 
 
 def _end(scores: Sequence[EpochScore], diverged: bool) -> tuple[float, float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.data.dataset import Dataset, IntArray
+from trainwell.data.imbalance import UNEVEN
 from trainwell.data.split import Split, sample_rows
 from trainwell.doctor.views import Floats32, affordable, view
 from trainwell.seeding import numpy_stream, stream_seed
@@ -117,6 +118,20 @@ def neighbour_guess(y: IntArray, places: IntArray, classes: int) -> Guess:
     """Nearest neighbours: each row by those around it, itself aside."""
     chances = vote(y, places, classes)
     return Guess("neighbours", chances, float((chances.argmax(1) == y).mean()))
+
+
+def equal_say(y: IntArray, classes: int) -> Floats:
+    """Factors (C,) by which probabilities become those of equally frequent classes, where the
+    labels y (n,) are uneven: else no simple model ever calls a rare class. Ones where they are not.
+
+    >>> equal_say(np.array([0, 0, 0, 0, 1]), 2).tolist()
+    [1.25, 5.0]
+    """
+    counts = np.bincount(y, minlength=classes)
+    there = counts[counts > 0]
+    if there.max() <= UNEVEN * there.min():
+        return np.ones(classes)
+    return np.asarray(len(y) / np.maximum(counts, 1))
 
 
 def balanced(y: IntArray, guess: IntArray, classes: int) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trainwell.doctor import reading
+from trainwell.doctor import reading, series
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Finding
 from trainwell.doctor.thresholds import Thresholds
@@ -44,9 +44,18 @@ def weighed(checks: Iterable[Finding], evidence: Evidence, limits: Thresholds) -
     well = well and not _below_simple(evidence, limits.reach, limits)
     badly = bool((levels >= limits.learned).all()) or bool(reading.broken(evidence).all())
     badly = badly or _below_simple(evidence, limits.race_fault, limits)
+    learned = series.average(reading.best_level(evidence)) < limits.stuck
+    learned = learned and evidence.has("val_loss")
     found = []
     for finding in checks:
-        if finding.level == "warning" and finding.code in DOUBTS and well:
+        if finding.name == "misaligned-labels" and learned:
+            if finding.level == "note":  # a doubt that is settled
+                continue
+            words = (
+                f"{finding.words} Yet the network predicts those of rows that it did not train on."
+            )
+            finding = dataclasses.replace(finding, level="note", words=words, confidence=0.3)
+        elif finding.level == "warning" and finding.code in DOUBTS and well:
             words = f"{finding.words} The training went well all the same."
             finding = dataclasses.replace(finding, level="note", words=words, confidence=0.4)
         elif finding.level == "note" and finding.code in SETUPS and badly:

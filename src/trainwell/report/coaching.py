@@ -160,7 +160,7 @@ def gains(
     if not rows:
         return ""
     letters = int(width / 16)
-    labels = [svg.shorten(str(d.get("tried")), letters) for d in rows]
+    labels = [svg.shorten(name, letters) for name in _told_apart(rows)]
     left = 14 + 6.9 * max(map(len, labels))
     unit = 1.0 if loss else 100.0
     matters = MATTERS_NATS if loss else MATTERS
@@ -181,6 +181,14 @@ def gains(
     named = "nats gained" if loss else "points gained"
     parts.append(svg.text(width, bottom + 16, named, "tick", "end"))
     return svg.document(name, width, bottom + 24, title, desc, parts)
+
+
+def _told_apart(rows: Sequence[Json]) -> list[str]:
+    """What was tried; without the setting's name ("balance: ") where all changed the same one."""
+    names = [str(d.get("tried")) for d in rows]
+    first = names[0].partition(": ")[0] + ": "
+    same = all(name.startswith(first) for name in names)
+    return [name.removeprefix(first) for name in names] if same else names
 
 
 def _row(

@@ -31,9 +31,10 @@ from trainwell.report.verdict import (
     judged,
     sample_words,
     trust,
+    unmeasured,
     verdict,
 )
-from trainwell.report.words import duration, plain, score_cell
+from trainwell.report.words import breakable, duration, plain, score_cell
 from trainwell.report.words import points as points  # other pages take it from here
 from trainwell.run import whole
 
@@ -173,6 +174,7 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.ChainableUndefined,
     )
     found.filters |= {"points": points, "score": score_cell, "plain": plain, "time": duration}
+    found.filters |= {"breakable": breakable}
     return found
 
 
@@ -212,11 +214,16 @@ def headline(facts: Json) -> dict[str, str]:
     n = scores.get("n")
     count = f"{n:,} " if finite(n) else ""
     kind = "sealed test examples" if part == "test" else "validation examples, out of fold"
+    partly = unmeasured(facts)
     answer = f"{value} right" if first == "accuracy" else f"{SCORES[first].lower()} {value}"
+    if partly:
+        what = "rows" if first == "accuracy" else SCORES[first].lower()
+        answer = f"{what} of {partly['share']} {value}{' right' if first == 'accuracy' else ''}"
     return {
         "name": str(facts.get("name") or "run"),
         "answer": answer,
         "on": f"{count}{kind}",
         "interval": interval,
         "part": part,
+        "partly": str(partly.get("words") or ""),
     }

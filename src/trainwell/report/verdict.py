@@ -31,6 +31,12 @@ def deciding(facts: Json) -> str:
     return name if name in SCORES else "accuracy"
 
 
+def unmeasured(facts: Json) -> Json:
+    """Which classes the rows that judge cannot measure, with `share` and `words`; or empty."""
+    found = (facts.get("imbalance") or {}).get("unmeasured")
+    return found if isinstance(found, Mapping) and found.get("share") else {}
+
+
 def verdict(facts: Json) -> str:
     """One sentence: is the network shown to beat the best baseline on the very same rows?
 
@@ -50,7 +56,11 @@ def verdict(facts: Json) -> str:
     value, name, scores, against = max(found, key=lambda f: f[0])
     gap = 100 * (network["value"] - value)
     ahead = f"{abs(gap):.1f} points {'above' if gap >= 0 else 'below'}"
+    if abs(gap) < 0.05:
+        ahead = "level with"
     by = "" if first == "accuracy" else f", {SCORES[first].lower()}"
+    if partly := unmeasured(facts):
+        by = f"{by or ', rows'} of {partly['share']}"
     best = f"the best baseline ({name}, {points(value)} %{by})"
     rows = plain((facts.get(part) or {}).get("n"))
     if against.get("metric") == first:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainwell.report.numbers import finite
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def points(value: Any, digits: int = 1) -> str:
@@ -46,6 +49,20 @@ def duration(seconds: Any) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def breakable(text: Any) -> Markup:
+    """Text as HTML in which the name of a setting may be broken into lines where it has parts.
+
+    >>> str(breakable("Move(by='a_b')"))
+    'Move(<wbr>by=&#39;a_<wbr>b&#39;)'
+    """
+    from markupsafe import Markup, escape
+
+    safe = str(escape(text))
+    for mark in "(_":
+        safe = safe.replace(mark, f"{mark}<wbr>")
+    return Markup(safe)
 
 
 def plain(value: Any) -> str:
