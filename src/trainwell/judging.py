@@ -38,6 +38,7 @@ from trainwell.mistakes import pictured, worst_mistakes
 from trainwell.recipe import fields_as_text
 from trainwell.report.page import write_report
 from trainwell.run import Run, openings_so_far, write_arrays, write_json
+from trainwell.techniques.balance import Focal
 from trainwell.training import Work, out_of_fold
 from trainwell.version import __version__
 from trainwell.voting import Voting, groups_of
@@ -274,7 +275,9 @@ def _imbalance(work: Work, judged: Judgement) -> dict[str, Any]:
     """Sizes outside the test part, and which classes the part that judges cannot measure."""
     data = work.data
     counts = np.bincount(data.labels[judged.rows], minlength=len(data.classes))
-    table = imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part)
+    balance = work.recipe.balance
+    even = "" if balance is None or isinstance(balance, Focal) else repr(balance)
+    table = imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part, even)
     return table | {"unmeasured": _unmeasured(work, judged)}
 
 

@@ -105,3 +105,10 @@ def test_many_tiny_classes_are_spread_over_the_folds() -> None:
     split = make_split(data, seed=0, folds=5, test=0)
     sizes = [len(f.validation) for f in split.folds]
     assert max(sizes) - min(sizes) <= 2
+
+
+def test_probabilities_for_even_classes_are_told() -> None:
+    found = imbalance_of(np.array([90, 10]), ("no", "yes"))
+    words = str(imbalance_table(found, (), "test", even="LogitAdjust()")["words"])
+    assert "With LogitAdjust() probabilities lean towards rare classes" in words
+    assert "probabilities lean" not in str(imbalance_table(found, (), "test")["words"])

@@ -208,11 +208,19 @@ def deciding_metric(found: Imbalance, asked: Metric | None = None) -> Deciding:
     return Deciding("balanced_accuracy", why, False)
 
 
-def imbalance_table(found: Imbalance, few: Sequence[FewRows], part: str) -> dict[str, Any]:
-    """As run.json holds it; few: of the part ("test" or "validation") that judges."""
+def imbalance_table(
+    found: Imbalance, few: Sequence[FewRows], part: str, even: str = ""
+) -> dict[str, Any]:
+    """As run.json holds it; few: of the part ("test" or "validation") that judges; even: the
+    recipe's remedy, if it moves probabilities towards those of even classes."""
     words = [found.words]
     if found.imbalanced:
         words += [w for w in (found.majority_words, few_words(few, part)) if w]
+    if even:
+        words.append(
+            f"With {even} probabilities lean towards rare classes: on rows as they come such a "
+            "class is less likely than it says, and the log loss over all rows is higher."
+        )
     return {
         **asdict(found),
         "evenness": found.evenness,
