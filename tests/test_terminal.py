@@ -14,10 +14,11 @@ from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence, Setup
 from trainwell.doctor.finding import Check, Finding, Remedy
 from trainwell.doctor.network_remedies import batch_norm, leaky_relu, relu
+from trainwell.next_command import next_command
 from trainwell.recipe import Linear, Mlp, Recipe, edit, fields_as_text, would_change
 from trainwell.techniques.balance import ClassWeights
 from trainwell.techniques.models import Cnn, ResNet
-from trainwell.terminal import next_command, summary
+from trainwell.terminal import summary
 
 DEEP = Mlp(hidden=(16,) * 8, activation="sigmoid", norm="none")
 COMMAND = "trainwell fit digits --set 'lr=0.1'"

@@ -17,12 +17,12 @@ import numpy.typing as npt
 from trainwell.arms import Arena, Arm
 from trainwell.coach.adjusting import Adjustment, adjustment, class_sizes, expected_gain
 from trainwell.coach.decision import Outcome
-from trainwell.comparing import compared, held_out
-from trainwell.comparing import difference as paired_arms
+from trainwell.comparing_arms import compared, held_out, rows_p
+from trainwell.comparing_arms import difference as paired_arms
 from trainwell.metrics import Metric
 from trainwell.significance import holm
 from trainwell.stats import Array, Interval
-from trainwell.swaps import flip_test, swap_test
+from trainwell.swaps import flip_test
 from trainwell.techniques.balance import LogitAdjust
 from trainwell.verdict import LEVEL, REGION
 
@@ -163,19 +163,17 @@ def on_rows(arena: Arena, metric: Metric, a: Arm, b: Arm) -> float:
     one, the smaller one doubled for having looked at two. There a gain must also be SURE standard
     errors large: of two rare rows that did not change a permutation learns no doubt.
     """
+    if metric != "balanced_accuracy":
+        return rows_p(arena, (a, b), metric)
     data = arena.data
     (rows, before), (_, after) = (held_out(arena, arm) for arm in (a, b))
     labels = data.labels[rows]
     groups = None if data.groups is None else data.groups[rows]
-    said = (before.argmax(axis=1), after.argmax(axis=1))
-    swap = swap_test(labels, said[0], said[1], len(data.classes), metric, groups)
-    if metric != "balanced_accuracy":
-        return swap
-    right = [(s == labels) / class_sizes(labels) for s in said]
+    right = [(p.argmax(axis=1) == labels) / class_sizes(labels) for p in (before, after)]
     expected, decided = expected_gain(labels, before, after), right[1] - right[0]
     p = [
         flip_test(expected, groups) if sure(labels, expected) else 1.0,
-        swap if sure(labels, decided) else 1.0,
+        rows_p(arena, (a, b), metric) if sure(labels, decided) else 1.0,
     ]
     return min(1.0, 2 * min(p))
 
