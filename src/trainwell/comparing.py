@@ -170,8 +170,8 @@ def about_metric(data: Dataset, split: Split) -> tuple[str, ...]:
     deciding = deciding_metric(imbalance_of(counts, data.classes))
     if deciding.name == "accuracy":
         return ()
-    told = f"fit would let the {deciding.name.replace('_', ' ')} decide: --metric {deciding.name}"
-    return (f"the accuracy decides here, but {deciding.why}; {told}",)
+    told = f"fit would let {deciding.name.replace('_', ' ')} decide: --metric {deciding.name}"
+    return (f"accuracy decides here, but {deciding.why}; {told}",)
 
 
 def _check(folds: Any, looks: Any, metric: Any) -> None:
