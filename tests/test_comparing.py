@@ -131,7 +131,7 @@ def test_the_accuracy_of_uneven_classes_is_warned_of(table):
     found = compare(*quick, folds=2, looks=(1,))
     assert found.metric == "accuracy"
     (note,) = found.notes
-    assert "the accuracy decides here" in note
+    assert "accuracy decides here" in note
     assert "5.3 rows for one of the smallest" in note
     assert note.endswith("--metric balanced_accuracy")
     assert (found.rows_test, found.mcnemar_p) == ("McNemar's test", found.rows_p)
