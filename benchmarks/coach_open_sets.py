@@ -29,10 +29,11 @@ from trainwell.coach import changes
 from trainwell.coach.balancing import Balancer
 from trainwell.coach.loop import Coach
 from trainwell.coach.run import ONE_ROUND, improve
-from trainwell.comparing import Metric, score_of
+from trainwell.comparing_arms import score_of
 from trainwell.data.dataset import Dataset
 from trainwell.data.samples import load_sample
 from trainwell.data.split import Split, make_split
+from trainwell.metrics import Metric
 from trainwell.model import assemble, balanced
 from trainwell.paired import paired_difference
 from trainwell.recipe import Recipe, starting_recipe

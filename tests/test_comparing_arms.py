@@ -11,7 +11,14 @@ from helpers.drawn import Drawn, drawn
 from trainwell import comparing, comparing_arms
 from trainwell.arms import cells_of
 from trainwell.comparing import looks_up_to
-from trainwell.comparing_arms import compared, difference, rows_behind, rows_p, rows_test
+from trainwell.comparing_arms import (
+    compared,
+    difference,
+    held_out,
+    rows_behind,
+    rows_p,
+    rows_test,
+)
 from trainwell.ensemble.measures import equal_rows
 from trainwell.recipe import Recipe
 from trainwell.sequential import last_level, levels
@@ -86,7 +93,8 @@ def test_the_test_of_the_rows_is_named_and_made_only_where_it_is_asked_for(monke
     arena = drawn(rare=0.05)
     arena.better = {11: 2.0}
     arms = tuple(arena.train([A, B], cells_of(3, 1, 0)))
-    votes = comparing.votes(arena, arms)
+    said = [held_out(arena, arm) for arm in arms]
+    votes = [p.argmax(axis=1) == arena.data.labels[rows] for rows, p in said]
     assert rows_p(arena, arms, "accuracy") == mcnemar(*votes).mid
     assert rows_test("accuracy") == "McNemar's test"
     assert rows_test("balanced_accuracy") == rows_test("macro_f1") == "swap test"

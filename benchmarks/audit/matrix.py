@@ -12,7 +12,7 @@ from trainwell.arms import Arena, cells_of
 from trainwell.auditing.changed import changed_rows
 from trainwell.auditing.subjects import Subject, subject_of
 from trainwell.auditing.trials import Trials, accuracies, networks
-from trainwell.comparing import held_out_share
+from trainwell.comparing_arms import held_out_share
 from trainwell.engine.threads import same_threads
 from trainwell.paired import paired_difference
 from trainwell.seeding import stream_seed

@@ -320,6 +320,24 @@ def joined(first: Arm, more: Arm) -> Arm:
     )
 
 
+def some_cells(arm: Arm, places: Sequence[int]) -> Arm:
+    """An arm in some of its cells; what was recorded of all of them together is left out."""
+    rows = np.asarray(places, dtype=np.int64)
+    return dataclasses.replace(
+        arm,
+        cells=tuple(arm.cells[i] for i in places),
+        accuracy=arm.accuracy[rows],
+        balanced_accuracy=arm.balanced_accuracy[rows],
+        macro_f1=arm.macro_f1[rows],
+        log_loss=arm.log_loss[rows],
+        probabilities=tuple(arm.probabilities[i] for i in places),
+        trained=tuple(arm.trained[i] for i in places),
+        evidence=None,
+        history=(),
+        probes=(),
+    )
+
+
 def tuning_words(ladders: Ladders) -> str:
     """Who tuned the learning rate, and with how many trials.
 

@@ -97,7 +97,7 @@ def against_baselines(
     if not found:
         return []
     labels, classes = data.labels[rows], len(data.classes)
-    groups = None if data.groups is None else data.groups[rows]
+    groups = data.groups_of(rows)
     if groups is not None and len(np.unique(groups)) < 2:
         groups = None  # as for the scores: over rows, with a warning
     judged = share_of(metric)

@@ -20,10 +20,10 @@ import numpy as np
 from trainwell.arms import (
     Arena,
     Arm,
-    Cell,
     about_tuning,
     cells_of,
     joined,
+    some_cells,
     times,
     tuning_words,
 )
@@ -32,14 +32,11 @@ from trainwell.clock import now
 from trainwell.comparing_arms import (
     Compared,
     compared,
-    difference,
-    held_out,
     held_out_share,
     rows_behind,
     rows_p,
     rows_test,
     score_of,
-    votes,
 )
 from trainwell.data.dataset import Dataset, Kind
 from trainwell.data.imbalance import deciding_metric, imbalance_of
@@ -278,27 +275,7 @@ def _complete_seeds(arms: Sequence[Arm], folds: int) -> list[Arm]:
     kept = np.flatnonzero(np.repeat(done.reshape(-1, folds).all(axis=1), folds))
     if not len(kept):
         return []
-    return [_only(arm, kept.tolist()) for arm in arms]
-
-
-def _only(arm: Arm, places: Sequence[int]) -> Arm:
-    """An arm in some of its cells; what was recorded of the others is left out with them."""
-    if len(places) == len(arm.cells):
-        return arm
-    rows = np.asarray(places, dtype=np.int64)
-    return dataclasses.replace(
-        arm,
-        cells=tuple(arm.cells[i] for i in places),
-        accuracy=arm.accuracy[rows],
-        balanced_accuracy=arm.balanced_accuracy[rows],
-        macro_f1=arm.macro_f1[rows],
-        log_loss=arm.log_loss[rows],
-        probabilities=tuple(arm.probabilities[i] for i in places),
-        trained=tuple(arm.trained[i] for i in places),
-        evidence=None,
-        history=(),
-        probes=(),
-    )
+    return [some_cells(arm, kept.tolist()) for arm in arms]
 
 
 def _finished(trained: Trained | None) -> bool:
@@ -327,18 +304,3 @@ def recipe_named(what: str | Path | Recipe, data: Dataset, trust: bool = False) 
 
 def _name(what: str | Path | Recipe, number: int) -> str:
     return f"recipe {'AB'[number]}" if isinstance(what, Recipe) else str(what)
-
-
-__all__ = [  # with what others ask of two arms
-    "Cell",
-    "Compared",
-    "Metric",
-    "compare",
-    "compared",
-    "difference",
-    "held_out",
-    "held_out_share",
-    "rows_p",
-    "score_of",
-    "votes",
-]

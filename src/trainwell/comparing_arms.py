@@ -105,8 +105,6 @@ def compared(
     arena: Arena,
     arms: tuple[Arm, Arm],
     metric: Metric,
-    names: tuple[str, str] = ("A", "B"),
-    seconds: float = 0.0,
     adjusted_p: float | None = None,
     level: float = LEVEL,
 ) -> Compared:
@@ -116,7 +114,7 @@ def compared(
     """
     found = difference(arena.split, arms, metric, arena.data.labels, 1 - level)
     return Compared(
-        names,
+        ("A", "B"),
         metric,
         arms,
         verdict(
@@ -128,7 +126,7 @@ def compared(
         ),
         found.confidence,
         sum(len(f.validation) for f in arena.split.folds),
-        seconds,
+        0.0,
         arena.data.name,
     )
 
@@ -183,14 +181,15 @@ def rows_p(arena: Arena, arms: tuple[Arm, Arm], metric: Metric) -> float:
     by row (`swaps`). The log loss: signs of the rows' differences flipped. Rows of one group are
     no independent evidence, and go together. `rows_test` names the test.
     """
+    data = arena.data
+    if metric == "accuracy" and data.groups is None:
+        return mcnemar(*votes(arena, arms)).mid
     (rows, a), (_, b) = (held_out(arena, arm) for arm in arms)
-    data, labels = arena.data, arena.data.labels[rows]
-    groups = None if data.groups is None else data.groups[rows]
+    labels = data.labels[rows]
+    groups = data.groups_of(rows)
     if metric == "log_loss":
         return flip_test(row_losses(labels, a) - row_losses(labels, b), groups)
     said = [p.argmax(axis=1) for p in (a, b)]
-    if metric == "accuracy" and groups is None:
-        return mcnemar(said[0] == labels, said[1] == labels).mid
     return swap_test(labels, said[0], said[1], len(data.classes), metric, groups)
 
 

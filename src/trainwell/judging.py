@@ -131,7 +131,7 @@ def judge(
     progress.stage("writing the results")
     result = (
         _identity(work, folder)
-        | _measured(work, judged)
+        | _measured(work, judged, partly)
         | {"test_openings_here": opened}
         | {"ensemble": _ensemble(work, judged, outcome)}
         | {"validation": validation, "train": train_score}
@@ -249,8 +249,8 @@ def _ensemble(work: Work, judged: Judgement, outcome: Outcome) -> dict[str, Any]
     return found
 
 
-def _measured(work: Work, judged: Judgement) -> dict[str, Any]:
-    """Everything measured on the part that judges."""
+def _measured(work: Work, judged: Judgement, partly: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Everything measured on the part that judges; partly: classes that it cannot measure."""
     data, seed = work.data, work.options.seed
     is_test = judged.part == "test"
     return {
@@ -258,7 +258,7 @@ def _measured(work: Work, judged: Judgement) -> dict[str, Any]:
         "test_openings": len(work.split.sealed.openings),
         "confusion_part": judged.part,
         "metric": work.deciding.to_json(),
-        "imbalance": _imbalance(work, judged),
+        "imbalance": _imbalance(work, judged) | {"unmeasured": partly},
         **results.class_table(data, judged.rows, judged.probabilities),
         "reliability": results.reliability_table(data.labels[judged.rows], judged.probabilities),
         "mistakes": worst_mistakes(data, judged.rows, judged.probabilities, work.split.development),
@@ -277,8 +277,7 @@ def _imbalance(work: Work, judged: Judgement) -> dict[str, Any]:
     counts = np.bincount(data.labels[judged.rows], minlength=len(data.classes))
     balance = work.recipe.balance
     even = "" if balance is None or isinstance(balance, Focal) else repr(balance)
-    table = imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part, even)
-    return table | {"unmeasured": _unmeasured(work, judged)}
+    return imbalance_table(sizes_of(work), too_few(counts, data.classes), judged.part, even)
 
 
 def _unmeasured(work: Work, judged: Judgement) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ def scores(data: Dataset, rows: IntArray, probabilities: Floats, seed: int) -> d
     Where the data have groups the intervals are over groups: clips of one speaker are no
     independent evidence. See `one_group` for the case that there is only one.
     """
-    groups = None if data.groups is None else data.groups[rows]
+    groups = data.groups_of(rows)
     return metrics.score(data.labels[rows], probabilities, seed, groups).to_json()
 
 

@@ -4,8 +4,8 @@ McNemar's test counts rows, so that a class of eight rows cannot move it. Here t
 two are swapped row by row, at random: where nothing differs, every pattern of swaps is as likely,
 and the share of patterns with as large a difference of the metric is p. For accuracy that is
 McNemar's test; for balanced accuracy and macro F1 each class has its say. With a few rows of a
-class decisions say little; the probability given to the right class says more, row by row: its
-logarithm, each class with the same weight, is tested in the same way.
+class decisions say little; what the probabilities of the right class add, row by row, is tested by
+flipping signs in the same way.
 """
 
 from __future__ import annotations
@@ -102,8 +102,7 @@ def balanced_losses(labels: Array, probabilities: Array) -> Floats:
     """
     y = np.asarray(labels, np.int64)
     logs = np.log(np.maximum(np.asarray(probabilities, np.float64), 1e-300))
-    counts = np.bincount(y)
-    weights = 1 / (counts[y] * np.count_nonzero(counts))
+    weights = 1 / class_sizes(y)
     each = []
     for temperature in TEMPERATURES:
         z = logs / temperature
@@ -112,6 +111,17 @@ def balanced_losses(labels: Array, probabilities: Array) -> Floats:
         each.append(-np.maximum(right, np.log(CLIP)) * weights)
     best = int(np.argmin([loss.sum() for loss in each]))
     return np.asarray(each[best])
+
+
+def class_sizes(labels: Array) -> Floats:
+    """n_y C of each row (N,): 1 / that is its weight in a mean over classes of their means.
+
+    >>> class_sizes([0, 0, 0, 1]).tolist()
+    [6.0, 6.0, 6.0, 2.0]
+    """
+    y = np.asarray(labels, np.int64)
+    counts = np.bincount(y)
+    return np.asarray(counts[y] * np.count_nonzero(counts), np.float64)
 
 
 def flip_test(differences: Array, groups: Array | None = None, seed: int = 0) -> float:

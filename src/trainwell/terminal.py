@@ -78,7 +78,8 @@ def _answer(result: Mapping[str, Any]) -> str:
 
 def unmeasured(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """Which classes the rows that judge cannot measure, as run.json holds it; empty for none."""
-    return (result.get("imbalance") or {}).get("unmeasured") or {}
+    found = (result.get("imbalance") or {}).get("unmeasured")
+    return found if isinstance(found, Mapping) and found.get("share") else {}
 
 
 def metric_words(metric: str) -> str:

@@ -138,6 +138,7 @@ def per_cent(confidence: float) -> str:
 
 
 def turned(interval: Interval) -> Interval:
+    """The interval of -x: of a loss, for instance, how much lower it is."""
     return Interval(*(0.0 - v for v in (interval.value, interval.high, interval.low)))  # no -0
 
 

@@ -196,9 +196,8 @@ def decide(
 
 def groups_of(data: Dataset, rows: IntArray) -> IntArray | None:
     """The groups of some rows, None where there are none, or one only: see results.one_group."""
-    if data.groups is None or len(np.unique(data.groups[rows])) < 2:
-        return None
-    return data.groups[rows]
+    groups = data.groups_of(rows)
+    return None if groups is None or len(np.unique(groups)) < 2 else groups
 
 
 def weighted(candidates: Candidates, chosen: Selection) -> Model:

@@ -11,7 +11,8 @@ from helpers.drawn import Drawn, drawn
 from trainwell.arms import Arm, cells_of
 from trainwell.coach.changes import Candidate
 from trainwell.coach.proving import Prover
-from trainwell.comparing import Metric, rows_p, votes
+from trainwell.comparing_arms import rows_p, votes
+from trainwell.metrics import Metric
 from trainwell.recipe import Recipe
 from trainwell.significance import mcnemar
 

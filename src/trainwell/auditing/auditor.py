@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from trainwell.arms import Arm, Cell
+from trainwell.arms import Arm, Cell, some_cells
 from trainwell.auditing.changed import changed_rows
 from trainwell.auditing.decide import Evidence, decide
 from trainwell.auditing.gains import (
@@ -19,7 +19,6 @@ from trainwell.auditing.gains import (
     combination,
     diversity,
     mean_difference,
-    part_of,
     shifted_gains,
 )
 from trainwell.auditing.looks import Reference
@@ -27,7 +26,7 @@ from trainwell.auditing.shifted import shifts
 from trainwell.auditing.subjects import Subject
 from trainwell.auditing.trials import Trials
 from trainwell.clock import now
-from trainwell.comparing import difference as arm_difference
+from trainwell.comparing_arms import difference as arm_difference
 from trainwell.errors import Interrupted, UserError
 from trainwell.progress import Progress
 from trainwell.recipe import Recipe
@@ -192,8 +191,8 @@ class Auditor:
         if arm is None:
             return None
         first = len(sweep)
-        decisive = part_of(arm, range(first, len(arm.cells)))
-        swept = part_of(arm, range(first)) if first else None
+        decisive = some_cells(arm, range(first, len(arm.cells)))
+        swept = some_cells(arm, range(first)) if first else None
         return Arms(Reference(self.trials, decisive), decisive, swept)
 
     def _audited(self, arms: Arms, subject: Subject, sweep: bool = True) -> Audited | None:

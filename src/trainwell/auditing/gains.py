@@ -15,7 +15,7 @@ from trainwell.auditing.looks import FoldLook, Reference
 from trainwell.auditing.shifted import FAR, FAR_SHARE, Shifted, shifts
 from trainwell.auditing.subjects import Subject
 from trainwell.auditing.trials import Trials, accuracies, chances, log_loss, networks
-from trainwell.comparing import held_out_share
+from trainwell.comparing_arms import held_out_share
 from trainwell.data.split import Split
 from trainwell.paired import PairedDifference, paired_difference
 from trainwell.seeding import stream_seed
@@ -81,23 +81,6 @@ class Arms:
     sweep: Arm | None
     held: dict[tuple[str, int], Rows] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
-
-
-def part_of(arm: Arm, places: range) -> Arm:
-    """An arm with some of its cells."""
-    pick = list(places)
-    return replace(
-        arm,
-        cells=tuple(arm.cells[i] for i in pick),
-        accuracy=arm.accuracy[pick],
-        balanced_accuracy=arm.balanced_accuracy[pick],
-        log_loss=arm.log_loss[pick],
-        probabilities=tuple(arm.probabilities[i] for i in pick),
-        trained=tuple(arm.trained[i] for i in pick),
-        evidence=None,
-        history=(),
-        probes=(),
-    )
 
 
 def adjusted(audited: Sequence[Audited], classes: tuple[str, ...]) -> list[Audited]:

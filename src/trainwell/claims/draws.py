@@ -74,7 +74,7 @@ def subset(data: Dataset, rows: IntArray) -> Dataset:
         inputs=np.ascontiguousarray(data.inputs[rows]),
         labels=data.labels[rows],
         names=[data.names[i] for i in rows.tolist()],
-        groups=None if data.groups is None else data.groups[rows],
+        groups=data.groups_of(rows),
         official_test=None if data.official_test is None else data.official_test[rows],
     )
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from trainwell.ensemble.calibrate import scaled, temperature
 from trainwell.stats import Array
-from trainwell.swaps import Floats, balanced_losses, flip_test
+from trainwell.swaps import Floats, balanced_losses, class_sizes, flip_test
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,3 @@ def expected_gain(labels: Array, before: Floats, after: Floats) -> Floats:
     plain = scaled(before, temperature(before, y))[rows, y]
     moved = scaled(after, temperature(after, y, weights=weights))[rows, y]
     return np.asarray(weights * (moved - plain))
-
-
-def class_sizes(labels: Array) -> Floats:
-    """n_y C of each row (N,): 1 / that is its weight in a mean over classes of their means.
-
-    >>> class_sizes([0, 0, 0, 1]).tolist()
-    [6.0, 6.0, 6.0, 2.0]
-    """
-    y = np.asarray(labels, np.int64)
-    counts = np.bincount(y)
-    return np.asarray(counts[y] * np.count_nonzero(counts), np.float64)

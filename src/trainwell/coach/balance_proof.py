@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwell.arms import Arena, Arm
-from trainwell.coach.adjusting import Adjustment, adjustment, class_sizes, expected_gain
+from trainwell.coach.adjusting import Adjustment, adjustment, expected_gain
 from trainwell.coach.decision import Outcome
 from trainwell.comparing_arms import compared, held_out, rows_p
 from trainwell.comparing_arms import difference as paired_arms
 from trainwell.metrics import Metric
 from trainwell.significance import holm
 from trainwell.stats import Array, Interval
-from trainwell.swaps import flip_test
+from trainwell.swaps import class_sizes, flip_test
 from trainwell.techniques.balance import LogitAdjust
 from trainwell.verdict import LEVEL, REGION
 
@@ -60,9 +60,12 @@ def proved(
     """Every arm (k,) against the one before, in the same cells; placebos (k,)."""
     flips = holm([paired_arms(arena.split, (start, a), metric).p for a in arms])
     step = _step(arena, metric, start, arms)
-    rows = adjusted(
-        [on_rows(arena, metric, start, a) for a in arms], [tau_of(a) for a in arms], step
-    )
+    taus = [tau_of(a) for a in arms]
+    alone = [
+        step.p if step is not None and tau else on_rows(arena, metric, start, a)
+        for a, tau in zip(arms, taus, strict=True)
+    ]
+    rows = adjusted(alone, taus, step)
     numbers = zip(arms, placebos, flips.tolist(), rows.tolist(), strict=True)
     found = [_judged(arena, metric, (start, a), flip, p, noise) for a, noise, flip, p in numbers]
     return found if step is None else _stepped(arena, start, found, step)
@@ -98,8 +101,9 @@ def _judged(
 def tau_of(arm: Arm) -> float:
     """How far a remedy moves outputs by the classes' shares; 0: it does something else."""
     balance = arm.recipe.balance
-    moves = isinstance(balance, LogitAdjust) and balance.when == "prediction"
-    return balance.tau if isinstance(balance, LogitAdjust) and moves else 0.0
+    if isinstance(balance, LogitAdjust) and balance.when == "prediction":
+        return balance.tau
+    return 0.0
 
 
 def _step(arena: Arena, metric: Metric, start: Arm, arms: Sequence[Arm]) -> Adjustment | None:
@@ -109,8 +113,8 @@ def _step(arena: Arena, metric: Metric, start: Arm, arms: Sequence[Arm]) -> Adju
     if metric != "balanced_accuracy" or not some:
         return None
     rows, plain = held_out(arena, start)
-    groups = None if arena.data.groups is None else arena.data.groups[rows]
-    return adjustment(arena.data.labels[rows], {0.0: plain, **some}, groups)
+    said = {0.0: plain, **some}
+    return adjustment(arena.data.labels[rows], said, arena.data.groups_of(rows))
 
 
 def _stepped(arena: Arena, start: Arm, found: Sequence[Judged], step: Adjustment) -> list[Judged]:
@@ -149,7 +153,7 @@ def adjusted(p: Sequence[float], taus: Sequence[float], step: Adjustment | None)
     if step is None:
         return holm(values)
     found = np.full(len(values), 2 * step.p)
-    found[~steps] = 2 * holm(values[~steps]) if not steps.all() else []
+    found[~steps] = 2 * holm(values[~steps])
     return np.asarray(np.minimum(found, 1.0))
 
 
@@ -165,14 +169,12 @@ def on_rows(arena: Arena, metric: Metric, a: Arm, b: Arm) -> float:
     """
     if metric != "balanced_accuracy":
         return rows_p(arena, (a, b), metric)
-    data = arena.data
     (rows, before), (_, after) = (held_out(arena, arm) for arm in (a, b))
-    labels = data.labels[rows]
-    groups = None if data.groups is None else data.groups[rows]
-    right = [(p.argmax(axis=1) == labels) / class_sizes(labels) for p in (before, after)]
-    expected, decided = expected_gain(labels, before, after), right[1] - right[0]
+    labels = arena.data.labels[rows]
+    expected = expected_gain(labels, before, after)
+    decided = decided_gain(labels, before, after)
     p = [
-        flip_test(expected, groups) if sure(labels, expected) else 1.0,
+        flip_test(expected, arena.data.groups_of(rows)) if sure(labels, expected) else 1.0,
         rows_p(arena, (a, b), metric) if sure(labels, decided) else 1.0,
     ]
     return min(1.0, 2 * min(p))
@@ -202,12 +204,17 @@ def row_error(labels: Array, gains: Floats) -> float:
     return float(np.sqrt((variance / n[there]).sum()) / there.sum())
 
 
+def decided_gain(labels: Array, before: Floats, after: Floats) -> Floats:
+    """What each row (N,) adds to the gain of the balanced accuracy, from chances (N, C)."""
+    was, now = (p.argmax(axis=1) == labels for p in (before, after))
+    return np.asarray((now.astype(np.float64) - was) / class_sizes(labels))
+
+
 def error_between(arena: Arena, a: Arm, b: Arm) -> float:
     """`row_error` of the difference of two arms' balanced accuracies."""
     (rows, before), (_, after) = (held_out(arena, arm) for arm in (a, b))
-    y = arena.data.labels[rows]
-    right = [(p.argmax(axis=1) == y) / class_sizes(y) for p in (before, after)]
-    return row_error(y, right[1] - right[0])
+    labels = arena.data.labels[rows]
+    return row_error(labels, decided_gain(labels, before, after))
 
 
 def first_of_the_best(arena: Arena, found: Sequence[Judged]) -> Judged | None:

@@ -23,7 +23,7 @@ from trainwell.coach.balance_proof import first_of_the_best, proved
 from trainwell.coach.decision import Decision, Outcome
 from trainwell.coach.remedies import difference as changes_of
 from trainwell.coach.telling import ANOTHER, changed, in_short, line, reason, told
-from trainwell.comparing import held_out, score_of
+from trainwell.comparing_arms import held_out, score_of
 from trainwell.data.dataset import Schema
 from trainwell.data.imbalance import imbalance_of
 from trainwell.errors import RecipeError

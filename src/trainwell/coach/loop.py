@@ -26,12 +26,11 @@ from trainwell.coach.record import Round
 from trainwell.coach.remedies import POOR, RATE_CODES, START_CODES, candidates
 from trainwell.coach.screening import Screen, Screened, about
 from trainwell.coach.telling import line
-from trainwell.comparing import Metric
 from trainwell.doctor.collect import described
 from trainwell.doctor.diagnose import diagnose
 from trainwell.doctor.evidence import Evidence
 from trainwell.doctor.finding import Check, Finding
-from trainwell.metrics import confusion
+from trainwell.metrics import Metric, confusion
 from trainwell.recipe import Recipe
 from trainwell.techniques.augment.generated import SampleMaker
 

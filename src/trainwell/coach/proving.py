@@ -18,12 +18,13 @@ from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Outcome
 from trainwell.coach.screening import ANEW
 from trainwell.coach.telling import ANOTHER
-from trainwell.comparing import Compared, Metric, compared, rows_p, score_of
-from trainwell.comparing import difference as paired_arms
+from trainwell.comparing_arms import Compared, compared, rows_p, score_of
+from trainwell.comparing_arms import difference as paired_arms
+from trainwell.metrics import Metric
 from trainwell.seeding import stream_seed
 from trainwell.significance import holm
 from trainwell.stats import Interval
-from trainwell.verdict import Comparison, unit_of
+from trainwell.verdict import Comparison, turned, unit_of
 
 SURE = 0.01  # p of all held-out rows below which a gain in every cell is enough
 PROMISING = 0.004  # mean gain from which on one more seed per fold is worth its cost
@@ -230,7 +231,7 @@ def plain_to_see(found: Compared, p: float) -> bool:
 def gained(comparison: Comparison) -> Interval:
     """How much better the second arm is; of a loss, how much lower."""
     d = comparison.difference
-    return Interval(-d.value, -d.high, -d.low) if comparison.lower_is_better else d
+    return turned(d) if comparison.lower_is_better else d
 
 
 def amount(gain: float, metric: Metric) -> str:

@@ -17,7 +17,7 @@ from trainwell.coach.balancing import Balanced, Balancer
 from trainwell.coach.finished import Before
 from trainwell.coach.loop import TRIES, Coach, Coached
 from trainwell.coach.telling import counted, level
-from trainwell.comparing import score_of
+from trainwell.comparing_arms import score_of
 from trainwell.doctor.evidence import Evidence
 from trainwell.engine.members import Trained
 from trainwell.engine.probes import Probe

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from trainwell.arms import Arena, Arm, Cell
 from trainwell.coach.changes import Candidate
 from trainwell.coach.decision import Short
-from trainwell.comparing import Metric, score_of
+from trainwell.comparing_arms import score_of
 from trainwell.engine.ladder import brief
+from trainwell.metrics import Metric
 from trainwell.recipe import Recipe
 from trainwell.seeding import stream_seed
 

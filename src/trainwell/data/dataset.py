@@ -214,6 +214,10 @@ class Dataset:
         """Rows per class, shape (C,)."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
+    def groups_of(self, rows: IntArray) -> IntArray | None:
+        """Group numbers (n,) of some rows, None where the data have no groups."""
+        return None if self.groups is None else self.groups[rows]
+
 
 @dataclass(frozen=True)
 class NewData:

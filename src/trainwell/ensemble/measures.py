@@ -16,6 +16,7 @@ from trainwell.ensemble.rows import Bools, Floats, Ints, row_losses
 from trainwell.metrics import Metric, balanced_accuracy_interval, macro_f1
 from trainwell.paired import least_half_width
 from trainwell.stats import Interval, mean_interval, wilson
+from trainwell.swaps import class_sizes
 
 Share = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 Measure = Literal["log loss", "share"]  # that decides
@@ -50,9 +51,7 @@ def class_weights(labels: Ints) -> Floats:
     >>> class_weights(np.array([0, 0, 0, 1])).round(3).tolist()
     [0.667, 0.667, 0.667, 2.0]
     """
-    counts = np.bincount(labels)
-    found: Floats = len(labels) / ((counts > 0).sum() * counts[labels].astype(np.float64))
-    return found
+    return np.asarray(len(labels) / class_sizes(labels))
 
 
 def row_weights(labels: Ints, metric: Metric) -> Floats | None:

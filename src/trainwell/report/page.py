@@ -31,12 +31,12 @@ from trainwell.report.verdict import (
     judged,
     sample_words,
     trust,
-    unmeasured,
     verdict,
 )
 from trainwell.report.words import breakable, duration, plain, score_cell
 from trainwell.report.words import points as points  # other pages take it from here
 from trainwell.run import whole
+from trainwell.terminal import unmeasured
 
 if TYPE_CHECKING:
     import jinja2

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainwell.report.numbers import finite
 from trainwell.report.words import plain, points
+from trainwell.terminal import unmeasured
 
 Json = Mapping[str, Any]
 
@@ -29,12 +30,6 @@ def deciding(facts: Json) -> str:
     """The metric that decided and is told first."""
     name = str((facts.get("metric") or {}).get("name") or "accuracy")
     return name if name in SCORES else "accuracy"
-
-
-def unmeasured(facts: Json) -> Json:
-    """Which classes the rows that judge cannot measure, with `share` and `words`; or empty."""
-    found = (facts.get("imbalance") or {}).get("unmeasured")
-    return found if isinstance(found, Mapping) and found.get("share") else {}
 
 
 def verdict(facts: Json) -> str:
